@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: MIT
+# Everything is a Debian 12 package; scripts/install-deps installs them.
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(CLI11 REQUIRED)
+pkg_check_modules(libmnl REQUIRED IMPORTED_TARGET libmnl)
+pkg_check_modules(libsystemd REQUIRED IMPORTED_TARGET libsystemd)
+find_package(tomlplusplus REQUIRED)
+if(VIADUCT_BPF)
+  pkg_check_modules(libbpf REQUIRED IMPORTED_TARGET libbpf)
+endif()
+if(VIADUCT_TESTS)
+  find_package(GTest REQUIRED)
+endif()

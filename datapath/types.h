@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only
+ *
+ * What crosses the border between the BPF programs, the daemon, the command and the tests: table
+ * keys and values, the policy, verdicts and reasons. No code.
+ *
+ * Every struct has fixed-width fields, explicit padding (zeroed: keys are compared as bytes) and its
+ * size asserted. Addresses and ports are in network order, as they lie on the wire; everything else
+ * is in host order. An IPv4 address in a struct address lies in word[0], the rest is zero.
+ *
+ * C11 for the data path (BPF and native), C++20 for everybody else, who sees viaduct::dp.
+ */
+#ifndef VIADUCT_DATAPATH_TYPES_H
+#define VIADUCT_DATAPATH_TYPES_H
+
+#include <linux/types.h>
+
+#ifdef __cplusplus
+#define DP_STATIC_ASSERT(condition) static_assert(condition, #condition)
+namespace viaduct::dp {
+extern "C" {
+#else
+#define DP_STATIC_ASSERT(condition) _Static_assert(condition, #condition)
+#endif
+
+enum limits {
+  MAX_PREFIXES = 8,
+  MAX_POOL = 64,
+  MAX_ALLOW = 64,
+};
+
+/* What a step says. NEXT: the next step goes on. The others end the walk. */
+enum verdict {
+  VERDICT_NEXT = 0,
+  VERDICT_FORWARD, /* translated: goes back to the kernel to be routed */
+  VERDICT_PASS,    /* not ours */
+  VERDICT_DROP,
+  VERDICT_PUNT, /* only from the BPF build: the native build takes the packet */
+};
+
+/* Why. REASON_none is what a packet has that nothing was said about. */
+enum reason {
+  REASON_none = 0,
+#define REASON(name, kind, rfc, help) REASON_##name,
+#include "datapath/reasons.def"
+#undef REASON
+  REASON_COUNT
+};
+
+/* IP protocol numbers as they stand in a key; ICMP queries of both families are PROTOCOL_ICMP there. */
+enum protocol {
+  PROTOCOL_ICMP = 1,
+  PROTOCOL_TCP = 6,
+  PROTOCOL_UDP = 17,
+  PROTOCOL_ICMPV6 = 58,
+};
+
+struct address {
+  union {
+    __u8 byte[16];
+    __be32 word[4];
+  };
+};
+DP_STATIC_ASSERT(sizeof(struct address) == 16);
+
+/* RFC 6146 3.5.2.2 for TCP; UDP and ICMP queries have one state. */
+enum session_state {
+  STATE_OPEN = 0, /* UDP, ICMP query */
+  STATE_V4_INIT,
+  STATE_V6_INIT,
+  STATE_ESTABLISHED,
+  STATE_V4_FIN_RCV,
+  STATE_V6_FIN_RCV,
+  STATE_V4_FIN_V6_FIN_RCV,
+  STATE_TRANS,
+  STATE_COUNT
+};
+
+/* --- tables -------------------------------------------------------------------------------------
+ * Written by the session step and the sweep (session.h, ageing.h), read by them and by the
+ * daemon's dumps. RFC 6146's own two tables: the binding information base, which needs an entry
+ * from each side (bindings and ports), and the session table. */
+
+/* Binding, from the IPv6 host's side. */
+struct binding_key {
+  struct address inside;
+  __be16 inside_port; /* or ICMP query identifier */
+  __u8 protocol;
+  __u8 pad;
+};
+DP_STATIC_ASSERT(sizeof(struct binding_key) == 20);
+
+struct binding {
+  __be32 pool_address;
+  __be16 pool_port;
+  __u16 pad;
+  __u32 sessions;   /* how many use it; BINDING_DEAD once the sweep has taken it */
+  __u32 generation; /* of the policy it was made under */
+};
+DP_STATIC_ASSERT(sizeof(struct binding) == 16);
+
+/* Binding, from the IPv4 side: a port is taken by inserting this key where there is none. */
+struct port_key {
+  __be32 pool_address;
+  __be16 pool_port;
+  __u8 protocol;
+  __u8 pad;
+};
+DP_STATIC_ASSERT(sizeof(struct port_key) == 8);
+
+struct port {
+  struct address inside;
+  __be16 inside_port;
+  __u8 pad[2];
+};
+DP_STATIC_ASSERT(sizeof(struct port) == 20);
+
+/* Session, under its IPv4 5-tuple. */
+struct session_key {
+  __be32 pool_address;
+  __be32 remote_address;
+  __be16 pool_port;
+  __be16 remote_port; /* zero for ICMP queries */
+  __u8 protocol;
+  __u8 pad[3];
+};
+DP_STATIC_ASSERT(sizeof(struct session_key) == 16);
+
+struct session {
+  struct address inside;
+  struct address prefix; /* the RFC 6052 prefix the IPv6 host used, zeros behind it */
+  __u64 packets;         /* both directions; segments of a super-packet count one by one */
+  __u64 bytes;           /* of IPv6 packets, headers included */
+  __be16 inside_port;
+  __u8 prefix_length;
+  __u8 state; /* enum session_state */
+  __u32 expires; /* second of CLOCK_MONOTONIC after which it may end; SESSION_DEAD once it did */
+  __u32 made;    /* second of CLOCK_MONOTONIC */
+  __u32 pad;
+};
+DP_STATIC_ASSERT(sizeof(struct session) == 64);
+
+/* A subscriber is an IPv6 prefix (RFC 6888 REQ-4 seen from RFC 7785); quotas are counted here. */
+struct subscriber_key {
+  struct address prefix;
+};
+
+struct subscriber {
+  __be32 pool_address; /* all its bindings use this one (RFC 6146 3.5.1.1, paired pooling) */
+  __u32 sessions;
+};
+DP_STATIC_ASSERT(sizeof(struct subscriber) == 8);
+
+#define BINDING_DEAD 0x80000000U
+#define SESSION_DEAD 0U
+
+/* --- policy --------------------------------------------------------------------------------------
+ * Written by the daemon as a whole, read by every step. */
+
+struct prefix6 {
+  struct address address;
+  __u8 length; /* bits */
+  __u8 pad[3];
+};
+DP_STATIC_ASSERT(sizeof(struct prefix6) == 20);
+
+struct pool_address {
+  __be32 address;
+  __u16 port_low; /* host order, both ends belong to the range */
+  __u16 port_high;
+};
+DP_STATIC_ASSERT(sizeof(struct pool_address) == 8);
+
+/* Seconds. */
+struct timeouts {
+  __u32 udp;
+  __u32 tcp_established;
+  __u32 tcp_transitory;
+  __u32 tcp_incoming_syn;
+  __u32 icmp;
+};
+
+struct policy {
+  __u32 generation; /* counts reloads */
+  __u32 max_sessions_per_subscriber;
+  struct timeouts timeouts;
+  __u8 prefix_count;
+  __u8 pool_count;
+  __u8 allow_count;
+  __u8 subscriber_prefix; /* bits */
+  __u8 allow_private_ipv4;
+  __u8 accounting;
+  __u8 pad[2];
+  struct prefix6 prefix[MAX_PREFIXES];
+  struct pool_address pool[MAX_POOL]; /* sorted by address in host order */
+  struct prefix6 allow[MAX_ALLOW];
+};
+
+#ifdef __cplusplus
+} // extern "C"
+} // namespace viaduct::dp
+#endif
+
+#endif

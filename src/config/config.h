@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+//
+// The configuration: text to struct Config, checked as a whole, without side effects.
+// Names and defaults are those of viaduct.toml; every key's meaning stands at its field.
+#pragma once
+
+#include "base/address.h"
+#include "base/result.h"
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace viaduct::config {
+
+enum class Engine { automatic, tun };
+enum class Synthesize { missing, always };
+
+struct Nvi {
+  std::string name = "nvi0";
+  Engine engine = Engine::automatic;
+};
+
+// One address of pool4. Ports: both ends belong to the range, host order.
+struct PoolAddress {
+  Ipv4 address;
+  uint16_t port_low = 1024;
+  uint16_t port_high = 65535;
+  auto operator<=>(const PoolAddress &) const = default;
+};
+
+struct Timeouts {
+  std::chrono::seconds udp{300};             // RFC 6146 section 4, UDP_DEFAULT
+  std::chrono::seconds tcp_established{7200}; // TCP_EST
+  std::chrono::seconds tcp_transitory{240};   // TCP_TRANS
+  std::chrono::seconds tcp_incoming_syn{6};   // TCP_INCOMING_SYN
+  std::chrono::seconds icmp{60};              // ICMP_DEFAULT
+};
+
+struct Nat64 {
+  std::vector<Prefix6> prefixes; // at least one; RFC 6052 lengths; none overlaps another
+  std::vector<PoolAddress> pool4; // at least one; sorted by address; no address twice
+  std::optional<std::vector<Prefix6>> allow; // not given: the directly connected prefixes
+  bool allow_private_ipv4 = false;
+  bool accounting = true;
+  Timeouts timeouts;
+  uint8_t subscriber_prefix = 64;
+  uint32_t max_sessions_per_subscriber = 4096;
+  uint32_t max_sessions = 1000000;
+};
+
+struct Dns64 {
+  std::vector<std::string> listen; // addresses, as given and checked: "::", "2001:db8::1", "192.0.2.1"
+  std::optional<std::vector<Prefix6>> allow; // not given: what [nat64] allows
+  std::vector<std::string> upstream; // addresses; empty: resolve from the roots
+  Synthesize synthesize = Synthesize::missing;
+  auto operator<=>(const Dns64 &) const = default;
+};
+
+struct Control {
+  std::string socket = "/run/viaduct/control.sock";
+};
+
+struct Config {
+  Nvi nvi;
+  Nat64 nat64;
+  std::optional<Dns64> dns64; // absent: no resolver is started
+  Control control;
+};
+
+// Where and what is wrong: `text()` is "FILE:LINE:COLUMN: found ..., expected ...".
+struct Problem {
+  std::string file;
+  unsigned line = 0; // 1-based; 0 where the file as a whole is meant
+  unsigned column = 0;
+  std::string message;
+  std::string text() const;
+};
+
+struct Outcome {
+  std::optional<Config> config;  // only when there is no problem
+  std::vector<Problem> problems; // all of them, not just the first, in file order
+};
+
+// `file` is only for messages.
+Outcome parse(std::string_view text, const std::string &file);
+Outcome load(const std::string &path);
+
+// The checked configuration with every default filled in, as TOML that parses to the same Config.
+std::string canonical(const Config &config);
+
+} // namespace viaduct::config
