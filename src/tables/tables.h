@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+//
+// What the rest of the daemon may see of the session tables, whichever engine holds them: dumps,
+// counters, the sweep, a new policy. Nothing here is on a packet's way.
+#pragma once
+
+#include "base/result.h"
+#include "datapath/types.h"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+namespace viaduct::tables {
+
+struct SessionRow {
+  dp::session_key key;
+  dp::session value;
+};
+
+struct BindingRow {
+  dp::binding_key key;
+  dp::binding value;
+};
+
+using Counters = std::array<uint64_t, dp::REASON_COUNT>;
+
+struct Usage {
+  uint64_t sessions = 0;
+  uint64_t sessions_limit = 0;
+  uint64_t bindings = 0;
+};
+
+// Whether a session may stay under a new policy; the others are ended.
+using Keep = std::function<bool(const dp::session_key &, const dp::session &)>;
+
+class Tables {
+public:
+  virtual ~Tables() = default;
+
+  // Dumps piece by piece. `cursor` is 0 to start and then what the last call returned; 0 comes back
+  // when there is no more. Appends at most `limit` rows. Entries made or ended meanwhile may be missed.
+  virtual uint64_t sessions(uint64_t cursor, size_t limit, std::vector<SessionRow> &rows) const = 0;
+  virtual uint64_t bindings(uint64_t cursor, size_t limit, std::vector<BindingRow> &rows) const = 0;
+
+  virtual Counters counters() const = 0; // summed over workers, by enum reason
+  virtual Usage usage() const = 0;
+
+  // Every packet after the call sees the new policy whole; packets under way finish with the old one.
+  virtual Result<void> set_policy(const dp::policy &policy) = 0;
+
+  // Ends what has expired at `now` (seconds of CLOCK_MONOTONIC), and all that `keep` refuses if given.
+  // Returns how many sessions ended.
+  virtual uint64_t sweep(uint32_t now, const Keep &keep = {}) = 0;
+};
+
+} // namespace viaduct::tables
