@@ -22,6 +22,7 @@ enum class Synthesize { missing, always };
 struct Nvi {
   std::string name = "nvi0";
   Engine engine = Engine::automatic;
+  bool operator==(const Nvi &) const = default;
 };
 
 // One address of pool4. Ports: both ends belong to the range, host order.
@@ -33,15 +34,16 @@ struct PoolAddress {
 };
 
 struct Timeouts {
-  std::chrono::seconds udp{300};             // RFC 6146 section 4, UDP_DEFAULT
+  std::chrono::seconds udp{300};              // RFC 6146 section 4, UDP_DEFAULT
   std::chrono::seconds tcp_established{7200}; // TCP_EST
   std::chrono::seconds tcp_transitory{240};   // TCP_TRANS
   std::chrono::seconds tcp_incoming_syn{6};   // TCP_INCOMING_SYN
   std::chrono::seconds icmp{60};              // ICMP_DEFAULT
+  bool operator==(const Timeouts &) const = default;
 };
 
 struct Nat64 {
-  std::vector<Prefix6> prefixes; // at least one; RFC 6052 lengths; none overlaps another
+  std::vector<Prefix6> prefixes;  // at least one; RFC 6052 lengths; none overlaps another
   std::vector<PoolAddress> pool4; // at least one; sorted by address; no address twice
   std::optional<std::vector<Prefix6>> allow; // not given: the directly connected prefixes
   bool allow_private_ipv4 = false;
@@ -50,18 +52,21 @@ struct Nat64 {
   uint8_t subscriber_prefix = 64;
   uint32_t max_sessions_per_subscriber = 4096;
   uint32_t max_sessions = 1000000;
+  bool operator==(const Nat64 &) const = default;
 };
 
 struct Dns64 {
-  std::vector<std::string> listen; // addresses, as given and checked: "::", "2001:db8::1", "192.0.2.1"
+  std::vector<std::string>
+      listen; // addresses, as given and checked: "::", "2001:db8::1", "192.0.2.1"
   std::optional<std::vector<Prefix6>> allow; // not given: what [nat64] allows
-  std::vector<std::string> upstream; // addresses; empty: resolve from the roots
+  std::vector<std::string> upstream;         // addresses; empty: resolve from the roots
   Synthesize synthesize = Synthesize::missing;
-  auto operator<=>(const Dns64 &) const = default;
+  bool operator==(const Dns64 &) const = default;
 };
 
 struct Control {
   std::string socket = "/run/viaduct/control.sock";
+  bool operator==(const Control &) const = default;
 };
 
 struct Config {
@@ -69,6 +74,7 @@ struct Config {
   Nat64 nat64;
   std::optional<Dns64> dns64; // absent: no resolver is started
   Control control;
+  bool operator==(const Config &) const = default;
 };
 
 // Where and what is wrong: `text()` is "FILE:LINE:COLUMN: found ..., expected ...".

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+//
+// A checked configuration written back as TOML, every default filled in: what `viaduct check` shows
+// and what the golden files compare. Keys stand in the order of the reference.
+#include "config/config.h"
+#include "config/duration.h"
+
+namespace viaduct::config {
+
+namespace {
+
+// A TOML basic string.
+std::string quoted(std::string_view text) {
+  std::string result = "\"";
+  for (char c : text) {
+    if (c == '"' || c == '\\')
+      result += '\\';
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
+      result += fmt::format("\\u{:04x}", static_cast<unsigned char>(c));
+    else
+      result += c;
+  }
+  return result + '"';
+}
+
+template <typename List, typename Write> std::string list(const List &items, Write write) {
+  std::string text;
+  for (const auto &item : items)
+    text += (text.empty() ? "" : ", ") + write(item);
+  return "[" + text + "]";
+}
+
+std::string prefixes(const std::vector<Prefix6> &items) {
+  return list(items, [](const Prefix6 &item) { return quoted(item.text()); });
+}
+
+std::string strings(const std::vector<std::string> &items) {
+  return list(items, [](const std::string &item) { return quoted(item); });
+}
+
+std::string pool(const PoolAddress &item) {
+  return fmt::format("{{ address = \"{}\", ports = \"{}-{}\" }}", item.address.text(),
+                     item.port_low, item.port_high);
+}
+
+void write_nvi(std::string &out, const Nvi &nvi) {
+  out += "[nvi]\n";
+  out += fmt::format("name = {}\n", quoted(nvi.name));
+  out += fmt::format("engine = \"{}\"\n", nvi.engine == Engine::tun ? "tun" : "auto");
+}
+
+void write_nat64(std::string &out, const Nat64 &nat64) {
+  out += "\n[nat64]\n";
+  out += fmt::format("prefix = {}\n", prefixes(nat64.prefixes));
+  out += fmt::format("pool4 = {}\n", list(nat64.pool4, pool));
+  out += "filtering = \"endpoint\"\n";
+  if (nat64.allow)
+    out += fmt::format("allow = {}\n", prefixes(*nat64.allow));
+  out += fmt::format("allow_private_ipv4 = {}\n", nat64.allow_private_ipv4);
+  out += "rst_check = \"off\"\n";
+  out += fmt::format("accounting = {}\n", nat64.accounting);
+  const Timeouts &timeouts = nat64.timeouts;
+  out +=
+      fmt::format("timeouts = {{ udp = \"{}\", tcp_established = \"{}\", tcp_transitory = \"{}\", "
+                  "tcp_incoming_syn = \"{}\", icmp = \"{}\" }}\n",
+                  duration_text(timeouts.udp), duration_text(timeouts.tcp_established),
+                  duration_text(timeouts.tcp_transitory), duration_text(timeouts.tcp_incoming_syn),
+                  duration_text(timeouts.icmp));
+  out += fmt::format("subscriber_prefix = {}\n", nat64.subscriber_prefix);
+  out += fmt::format("max_sessions_per_subscriber = {}\n", nat64.max_sessions_per_subscriber);
+  out += fmt::format("max_sessions = {}\n", nat64.max_sessions);
+}
+
+void write_dns64(std::string &out, const Dns64 &dns64) {
+  out += "\n[dns64]\n";
+  out += fmt::format("listen = {}\n", strings(dns64.listen));
+  if (dns64.allow)
+    out += fmt::format("allow = {}\n", prefixes(*dns64.allow));
+  out += fmt::format("upstream = {}\n", strings(dns64.upstream));
+  out += fmt::format("synthesize = \"{}\"\n",
+                     dns64.synthesize == Synthesize::always ? "always" : "missing");
+}
+
+} // namespace
+
+std::string canonical(const Config &config) {
+  std::string out;
+  write_nvi(out, config.nvi);
+  write_nat64(out, config.nat64);
+  if (config.dns64)
+    write_dns64(out, *config.dns64);
+  out += fmt::format("\n[control]\nsocket = {}\n", quoted(config.control.socket));
+  return out;
+}
+
+} // namespace viaduct::config

@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: MIT
+//
+// The tree becomes a Config. Each table of the configuration has a table of keys here, and each key
+// one function that reads its value; what is in neither is unknown and refused with the nearest
+// known name, what is planned and not in this version is refused with those words. Nothing
+// stops at the first problem: a key that is wrong is reported and left at its default, and the
+// whole is given out only if there was none.
+//
+// A problem names the key, what was found and what was expected, and points at the value (or at the
+// key where the key itself is wrong).
+#include "config/checker.h"
+#include "config/duration.h"
+#include "datapath/types.h"
+
+#include <algorithm>
+#include <charconv>
+#include <net/if.h>
+#include <sys/un.h>
+
+namespace viaduct::config {
+
+namespace {
+
+constexpr std::chrono::seconds MAX_TIMEOUT = std::chrono::hours(24 * 7);
+constexpr int64_t MAX_SESSIONS = 16'000'000;
+constexpr size_t MAX_RESOLVER_ADDRESSES = 16; // of dns64.listen and of dns64.upstream
+
+constexpr const char *SMALLEST =
+    "nat64 = { prefix = \"64:ff9b::/96\", pool4 = [\"203.0.113.10\"] }";
+constexpr const char *A_NAT64_PREFIX =
+    "an IPv6 prefix of length 32, 40, 48, 56, 64 or 96, such as \"64:ff9b::/96\"";
+constexpr const char *A_POOL_ADDRESS =
+    "an IPv4 address such as \"203.0.113.10\" or { address = \"203.0.113.10\", "
+    "ports = \"1024-65535\" }";
+
+Prefix6 prefix6(std::string_view text) {
+  return *Prefix6::parse(text);
+}
+Prefix4 prefix4(std::string_view text) {
+  return *Prefix4::parse(text);
+}
+
+bool has_key(const Value &table, std::string_view key) {
+  return std::ranges::find(table.entries, key, &Entry::key) != table.entries.end();
+}
+
+// --- [nvi] ---------------------------------------------------------------------------------------
+
+// The kernel's own rules (dev_valid_name), and: '%' would make a pattern of it, "all" and "default"
+// are not interfaces under /proc/sys/net.
+bool valid_interface_name(std::string_view name) {
+  if (name.empty() || name.size() >= IFNAMSIZ || name == "." || name == ".." || name == "all" ||
+      name == "default")
+    return false;
+  return std::ranges::all_of(
+      name, [](char c) { return c > ' ' && c < 0x7f && c != '/' && c != ':' && c != '%'; });
+}
+
+void nvi_name(Checker &checker, const Field &field) {
+  constexpr const char *what = "an interface name of 1 to 15 visible ASCII characters without "
+                               "'/', ':' and '%', such as \"nvi0\"";
+  const std::string *name = read_string(checker, field, what);
+  if (name == nullptr)
+    return;
+  if (!valid_interface_name(*name))
+    return expected(checker, field, what);
+  checker.config.nvi.name = *name;
+}
+
+void nvi_engine(Checker &checker, const Field &field) {
+  if (auto word = read_word(checker, field, {"auto", "tun"}, "bpf"))
+    checker.config.nvi.engine = *word == 0 ? Engine::automatic : Engine::tun;
+}
+
+constexpr Key NVI[] = {{"name", nvi_name}, {"engine", nvi_engine}, {"direct", nullptr}};
+
+void nvi(Checker &checker, const Field &field) {
+  read_table(checker, field, NVI);
+}
+
+// --- [nat64] -------------------------------------------------------------------------------------
+
+// Why a prefix of a right form may not translate; empty if it may. RFC 6052 2.2 and 3.1, RFC 8215.
+std::string prefix_fault(const Prefix6 &prefix) {
+  for (unsigned good : {32U, 40U, 48U, 56U, 64U, 96U})
+    if (prefix.length == good) {
+      if (prefix.address.bytes[8] != 0)
+        return "bits 64 to 71 set, expected them zero (RFC 6052 2.2)";
+      for (const char *other : {"::/64", "fe80::/10", "ff00::/8"})
+        if (prefix.overlaps(prefix6(other)))
+          return fmt::format("addresses of {}, expected unicast addresses only", other);
+      bool special = prefix.overlaps(prefix6("64:ff9b::/32"));
+      bool local_use = prefix.length >= 48 && prefix.overlaps(prefix6("64:ff9b:1::/48"));
+      if (special && !local_use && prefix != prefix6("64:ff9b::/96"))
+        return "addresses of 64:ff9b::/32, expected from there only 64:ff9b::/96 (RFC 6052) or a "
+               "prefix inside 64:ff9b:1::/48 (RFC 8215)";
+      return {};
+    }
+  return fmt::format("the length {}, expected 32, 40, 48, 56, 64 or 96 (RFC 6052)", prefix.length);
+}
+
+void one_prefix(Checker &checker, const Field &field) {
+  auto prefix = read_prefix6(checker, field, A_NAT64_PREFIX);
+  if (!prefix)
+    return;
+  if (auto fault = prefix_fault(*prefix); !fault.empty())
+    return problem(checker, field.value.at,
+                   fmt::format("{}: found \"{}\" with {}", field.name, prefix->text(), fault));
+  for (const Prefix6 &other : checker.config.nat64.prefixes)
+    if (prefix->overlaps(other))
+      return problem(checker, field.value.at,
+                     fmt::format("{}: found \"{}\", which overlaps \"{}\", expected prefixes that "
+                                 "do not overlap",
+                                 field.name, prefix->text(), other.text()));
+  checker.config.nat64.prefixes.push_back(*prefix);
+}
+
+void nat64_prefix(Checker &checker, const Field &field) {
+  if (field.value.kind == Kind::string)
+    return one_prefix(checker, field);
+  auto what = fmt::format("{}, or a list of them", A_NAT64_PREFIX);
+  for (const Field &item : read_list(checker, field, dp::MAX_PREFIXES, what))
+    one_prefix(checker, item);
+}
+
+// What kind of address cannot be in a pool; empty if it can.
+std::string pool_fault(const Ipv4 &address) {
+  struct Reserved {
+    const char *prefix;
+    const char *what;
+  };
+  for (Reserved reserved : {Reserved{"0.0.0.0/8", "an address of \"this network\""},
+                            {"127.0.0.0/8", "a loopback address"},
+                            {"224.0.0.0/4", "a multicast address"},
+                            {"240.0.0.0/4", "a reserved address"}})
+    if (prefix4(reserved.prefix).contains(address))
+      return reserved.what;
+  return {};
+}
+
+void pool_address(Checker &checker, const Field &field) {
+  const std::string *text = read_string(checker, field, A_POOL_ADDRESS);
+  if (text == nullptr)
+    return;
+  if (*text == "uplink")
+    return problem(checker, field.value.at,
+                   fmt::format("this version does not support \"uplink\" in {} yet, expected {}",
+                               field.name, A_POOL_ADDRESS));
+  auto address = Ipv4::parse(*text);
+  if (!address)
+    return expected(checker, field, A_POOL_ADDRESS);
+  if (auto fault = pool_fault(*address); !fault.empty())
+    return problem(checker, field.value.at,
+                   fmt::format("{}: found {}, {}, expected a unicast address that is routed to "
+                               "this host",
+                               field.name, quoted(*text), fault));
+  checker.pool_entry.address = *address;
+}
+
+// "1024-65535"; both ends belong to the range.
+bool parse_ports(std::string_view text, uint16_t &low, uint16_t &high) {
+  auto middle = text.find('-');
+  if (middle == std::string_view::npos)
+    return false;
+  auto number = [](std::string_view digits, uint16_t &value) {
+    auto [end, code] = std::from_chars(digits.begin(), digits.end(), value);
+    return code == std::errc() && end == digits.end();
+  };
+  return number(text.substr(0, middle), low) && number(text.substr(middle + 1), high) && low >= 1 &&
+         low <= high;
+}
+
+void pool_ports(Checker &checker, const Field &field) {
+  constexpr const char *what =
+      "a range of ports from 1 to 65535, the lowest first, such as \"1024-65535\"";
+  const std::string *text = read_string(checker, field, what);
+  if (text == nullptr)
+    return;
+  if (!parse_ports(*text, checker.pool_entry.port_low, checker.pool_entry.port_high))
+    expected(checker, field, what);
+}
+
+constexpr Key POOL_ENTRY[] = {{"address", pool_address}, {"ports", pool_ports}};
+
+void one_pool_entry(Checker &checker, const Field &field) {
+  size_t before = checker.problems.size();
+  PoolAddress &entry = checker.pool_entry;
+  entry = {};
+  if (field.value.kind == Kind::table) {
+    read_table(checker, field, POOL_ENTRY);
+    if (!has_key(field.value, "address"))
+      problem(checker, field.value.at,
+              fmt::format("{}: found a table without address, expected {}", field.name,
+                          A_POOL_ADDRESS));
+  } else {
+    pool_address(checker, field);
+  }
+  if (checker.problems.size() != before)
+    return;
+  auto &pool = checker.config.nat64.pool4;
+  if (std::ranges::find(pool, entry.address, &PoolAddress::address) != pool.end())
+    return problem(checker, field.value.at,
+                   fmt::format("{}: found {} a second time, expected every address once",
+                               field.name, entry.address.text()));
+  pool.push_back(entry);
+}
+
+void nat64_pool4(Checker &checker, const Field &field) {
+  auto what = fmt::format("a list, each item {}", A_POOL_ADDRESS);
+  for (const Field &item : read_list(checker, field, dp::MAX_POOL, what))
+    one_pool_entry(checker, item);
+  std::ranges::sort(checker.config.nat64.pool4);
+}
+
+void nat64_filtering(Checker &checker, const Field &field) {
+  read_word(checker, field, {"endpoint"}, "address");
+}
+
+// An empty list would read as "nobody" to one and as "everybody" to another: it is refused.
+std::vector<Prefix6> allow_list(Checker &checker, const Field &field) {
+  std::vector<Prefix6> prefixes;
+  constexpr const char *what =
+      "a list with at least one IPv6 prefix, such as [\"2001:db8:64::/64\"], or no such key";
+  for (const Field &item : read_list(checker, field, dp::MAX_ALLOW, what))
+    if (auto prefix = read_prefix6(checker, item, "an IPv6 prefix such as \"2001:db8:64::/64\""))
+      prefixes.push_back(*prefix);
+  return prefixes;
+}
+
+void nat64_allow(Checker &checker, const Field &field) {
+  checker.config.nat64.allow = allow_list(checker, field);
+}
+
+void nat64_allow_private_ipv4(Checker &checker, const Field &field) {
+  if (auto value = read_boolean(checker, field))
+    checker.config.nat64.allow_private_ipv4 = *value;
+}
+
+void nat64_rst_check(Checker &checker, const Field &field) {
+  read_word(checker, field, {"off"}, "window");
+}
+
+void nat64_accounting(Checker &checker, const Field &field) {
+  if (auto value = read_boolean(checker, field))
+    checker.config.nat64.accounting = *value;
+}
+
+template <std::chrono::seconds Timeouts::*Member>
+void timeout(Checker &checker, const Field &field) {
+  constexpr const char *what =
+      "a time from \"1s\" to \"7d\", such as \"90s\", \"5m\", \"2h\" or \"2h4m\"";
+  const std::string *text = read_string(checker, field, what);
+  if (text == nullptr)
+    return;
+  auto span = parse_duration(*text);
+  if (!span || span->count() <= 0 || *span > MAX_TIMEOUT)
+    return expected(checker, field, what);
+  checker.config.nat64.timeouts.*Member = *span;
+}
+
+constexpr Key TIMEOUTS[] = {{"udp", timeout<&Timeouts::udp>},
+                            {"tcp_established", timeout<&Timeouts::tcp_established>},
+                            {"tcp_transitory", timeout<&Timeouts::tcp_transitory>},
+                            {"tcp_incoming_syn", timeout<&Timeouts::tcp_incoming_syn>},
+                            {"icmp", timeout<&Timeouts::icmp>},
+                            {"fragment", nullptr}};
+
+void nat64_timeouts(Checker &checker, const Field &field) {
+  read_table(checker, field, TIMEOUTS);
+}
+
+void nat64_subscriber_prefix(Checker &checker, const Field &field) {
+  if (auto bits = read_number(checker, field, 32, 128))
+    checker.config.nat64.subscriber_prefix = static_cast<uint8_t>(*bits);
+}
+
+void nat64_max_sessions_per_subscriber(Checker &checker, const Field &field) {
+  if (auto count = read_number(checker, field, 1, MAX_SESSIONS))
+    checker.config.nat64.max_sessions_per_subscriber = static_cast<uint32_t>(*count);
+}
+
+void nat64_max_sessions(Checker &checker, const Field &field) {
+  if (auto count = read_number(checker, field, 1, MAX_SESSIONS))
+    checker.config.nat64.max_sessions = static_cast<uint32_t>(*count);
+}
+
+constexpr Key NAT64[] = {{"prefix", nat64_prefix},
+                         {"pool4", nat64_pool4},
+                         {"filtering", nat64_filtering},
+                         {"allow", nat64_allow},
+                         {"allow_private_ipv4", nat64_allow_private_ipv4},
+                         {"rst_check", nat64_rst_check},
+                         {"accounting", nat64_accounting},
+                         {"mss_clamp", nullptr},
+                         {"lowest_ipv6_mtu", nullptr},
+                         {"timeouts", nat64_timeouts},
+                         {"subscriber_prefix", nat64_subscriber_prefix},
+                         {"max_sessions_per_subscriber", nat64_max_sessions_per_subscriber},
+                         {"max_sessions", nat64_max_sessions}};
+
+void nat64(Checker &checker, const Field &field) {
+  read_table(checker, field, NAT64);
+  if (field.value.kind != Kind::table)
+    return;
+  for (const char *required : {"prefix", "pool4"})
+    if (!has_key(field.value, required))
+      problem(checker, field.key,
+              fmt::format("nat64: found no key {}, expected at least {}", required, SMALLEST));
+}
+
+// --- [dns64] -------------------------------------------------------------------------------------
+
+// An address of either family in its usual spelling; empty if it is none or names no single host.
+// The unspecified address means "all of this host's", which makes sense only to listen on.
+std::string host_address(std::string_view text, bool unspecified_allowed) {
+  if (auto four = Ipv4::parse(text)) {
+    bool unspecified = *four == Ipv4{};
+    bool multicast = prefix4("224.0.0.0/3").contains(*four); // and what is reserved above it
+    return multicast || (unspecified && !unspecified_allowed) ? "" : four->text();
+  }
+  if (auto six = Ipv6::parse(text)) {
+    bool unspecified = *six == Ipv6{};
+    bool multicast = prefix6("ff00::/8").contains(*six);
+    return multicast || (unspecified && !unspecified_allowed) ? "" : six->text();
+  }
+  return {};
+}
+
+std::vector<std::string> host_addresses(Checker &checker, const std::vector<Field> &items,
+                                        bool unspecified_allowed, const char *what) {
+  std::vector<std::string> addresses;
+  for (const Field &item : items) {
+    const std::string *text = read_string(checker, item, what);
+    if (text == nullptr)
+      continue;
+    std::string address = host_address(*text, unspecified_allowed);
+    if (address.empty())
+      expected(checker, item, what);
+    else if (std::ranges::find(addresses, address) != addresses.end())
+      problem(checker, item.value.at,
+              fmt::format("{}: found {} a second time, expected every address once", item.name,
+                          address));
+    else
+      addresses.push_back(std::move(address));
+  }
+  return addresses;
+}
+
+void dns64_listen(Checker &checker, const Field &field) {
+  auto items = read_list(checker, field, MAX_RESOLVER_ADDRESSES,
+                         "a list with at least one address to answer on, such as [\"::\"]");
+  checker.config.dns64->listen = host_addresses(checker, items, true,
+                                                "an address of this host such as \"2001:db8::53\", "
+                                                "or \"::\" or \"0.0.0.0\" for all of them");
+}
+
+void dns64_allow(Checker &checker, const Field &field) {
+  checker.config.dns64->allow = allow_list(checker, field);
+}
+
+void dns64_upstream(Checker &checker, const Field &field) {
+  if (field.value.kind == Kind::list && field.value.items.empty())
+    return; // resolve from the roots, as without the key
+  auto items = read_list(checker, field, MAX_RESOLVER_ADDRESSES,
+                         "a list of resolvers' addresses such as [\"192.0.2.53\"]");
+  checker.config.dns64->upstream =
+      host_addresses(checker, items, false, "a resolver's address such as \"192.0.2.53\"");
+}
+
+void dns64_synthesize(Checker &checker, const Field &field) {
+  if (auto word = read_word(checker, field, {"missing", "always"}))
+    checker.config.dns64->synthesize = *word == 0 ? Synthesize::missing : Synthesize::always;
+}
+
+constexpr Key DNS64[] = {{"listen", dns64_listen},
+                         {"allow", dns64_allow},
+                         {"upstream", dns64_upstream},
+                         {"synthesize", dns64_synthesize}};
+
+void dns64(Checker &checker, const Field &field) {
+  checker.config.dns64.emplace().listen = {"::"};
+  read_table(checker, field, DNS64);
+}
+
+// --- [control] -----------------------------------------------------------------------------------
+
+void control_socket(Checker &checker, const Field &field) {
+  constexpr size_t longest = sizeof(sockaddr_un::sun_path) - 1;
+  auto what = fmt::format("an absolute path of at most {} bytes, such as "
+                          "\"/run/viaduct/control.sock\"",
+                          longest);
+  const std::string *path = read_string(checker, field, what);
+  if (path == nullptr)
+    return;
+  bool control = std::ranges::any_of(*path, [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+  if (!path->starts_with('/') || path->ends_with('/') || path->size() > longest || control)
+    return expected(checker, field, what);
+  checker.config.control.socket = *path;
+}
+
+constexpr Key CONTROL[] = {{"socket", control_socket}, {"metrics", nullptr}};
+
+void control(Checker &checker, const Field &field) {
+  read_table(checker, field, CONTROL);
+}
+
+// --- the whole -----------------------------------------------------------------------------------
+
+constexpr Key ROOT[] = {{"nvi", nvi},         {"nat64", nat64},    {"dns64", dns64},
+                        {"control", control}, {"static", nullptr}, {"service", nullptr},
+                        {"nat", nullptr},     {"lan", nullptr}};
+
+} // namespace
+
+Outcome parse(std::string_view text, const std::string &file) {
+  auto tree = read_tree(text, file);
+  if (auto *fault = std::get_if<Problem>(&tree))
+    return Outcome{std::nullopt, {std::move(*fault)}};
+  const Value &root = std::get<Value>(tree);
+  Checker checker;
+  checker.file = file;
+  read_table(checker, {root, "", {1, 1}}, ROOT);
+  if (!has_key(root, "nat64"))
+    problem(checker, {}, fmt::format("found no table [nat64], expected at least {}", SMALLEST));
+  if (checker.problems.empty())
+    return Outcome{std::move(checker.config), {}};
+  std::ranges::stable_sort(checker.problems, {}, [](const Problem &problem) {
+    return std::pair(problem.line, problem.column);
+  });
+  return Outcome{std::nullopt, std::move(checker.problems)};
+}
+
+} // namespace viaduct::config

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+//
+// What reading any key needs: the problems so far, and functions that take one kind of value or say
+// "NAME: found ..., expected ...". They know nothing of this configuration's keys (check.cpp does).
+#pragma once
+
+#include "config/tree.h"
+
+#include <initializer_list>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace viaduct::config {
+
+// A value and the name it goes by in messages ("nat64.prefix"); `key` is where that name stands.
+struct Field {
+  const Value &value;
+  std::string name;
+  Position key;
+};
+
+struct Checker {
+  std::string file;
+  Config config;          // filled in as the values turn out good
+  PoolAddress pool_entry; // the entry of pool4 that is being read
+  std::vector<Problem> problems;
+};
+
+// One key that a table may have. `read` is null for what is planned but not in this version.
+struct Key {
+  std::string_view name;
+  void (*read)(Checker &, const Field &);
+};
+
+// A found string in quotes, safe for a terminal and not too long.
+std::string quoted(std::string_view text);
+
+void problem(Checker &checker, Position at, std::string message);
+void expected(Checker &checker, const Field &field, std::string_view what);
+
+// Reads every key of a table by its function; unknown ones are problems.
+void read_table(Checker &checker, const Field &field, std::span<const Key> keys);
+
+// The value if it is of that kind (and in range, or one of the words); otherwise a problem.
+const std::string *read_string(Checker &checker, const Field &field, std::string_view what);
+std::optional<bool> read_boolean(Checker &checker, const Field &field);
+std::optional<int64_t> read_number(Checker &checker, const Field &field, int64_t low, int64_t high);
+// `later`: a word that is planned but not in this version.
+std::optional<size_t> read_word(Checker &checker, const Field &field,
+                                std::initializer_list<std::string_view> words,
+                                std::string_view later = {});
+// One to `most` items, each under the list's name.
+std::vector<Field> read_list(Checker &checker, const Field &field, size_t most,
+                             std::string_view what);
+std::optional<Prefix6> read_prefix6(Checker &checker, const Field &field, std::string_view what);
+
+} // namespace viaduct::config
