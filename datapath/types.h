@@ -3,9 +3,9 @@
  * What crosses the border between the BPF programs, the daemon, the command and the tests: table
  * keys and values, the policy, verdicts and reasons. No code.
  *
- * Every struct has fixed-width fields, explicit padding (zeroed: keys are compared as bytes) and its
- * size asserted. Addresses and ports are in network order, as they lie on the wire; everything else
- * is in host order. An IPv4 address in a struct address lies in word[0], the rest is zero.
+ * Every struct has fixed-width fields, explicit padding (zeroed: keys are compared as bytes) and
+ * its size asserted. Addresses and ports are in network order, as they lie on the wire; everything
+ * else is in host order. An IPv4 address in a struct address lies in word[0], the rest is zero.
  *
  * C11 for the data path (BPF and native), C++20 for everybody else, who sees viaduct::dp.
  */
@@ -46,7 +46,8 @@ enum reason {
   REASON_COUNT
 };
 
-/* IP protocol numbers as they stand in a key; ICMP queries of both families are PROTOCOL_ICMP there. */
+/* IP protocol numbers as they stand in a key; ICMP queries of both families are PROTOCOL_ICMP
+ * there. */
 enum protocol {
   PROTOCOL_ICMP = 1,
   PROTOCOL_TCP = 6,
@@ -132,10 +133,11 @@ struct session {
   __u64 bytes;           /* of IPv6 packets, headers included */
   __be16 inside_port;
   __u8 prefix_length;
-  __u8 state; /* enum session_state */
+  __u8 state;    /* enum session_state */
   __u32 expires; /* second of CLOCK_MONOTONIC after which it may end; SESSION_DEAD once it did */
   __u32 made;    /* second of CLOCK_MONOTONIC */
-  __u32 pad;
+  __u8 subscriber_prefix; /* bits of `inside` that name whom it was counted to */
+  __u8 pad[3];
 };
 DP_STATIC_ASSERT(sizeof(struct session) == 64);
 

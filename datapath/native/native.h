@@ -2,8 +2,8 @@
  *
  * The native build of the five steps: what viaductd, the tests and the fuzzers call.
  *
- * Ownership: an engine owns its tables and counters; workers belong to an engine and are used by one
- * thread each. A frame's memory is the caller's. Nothing is allocated between engine_new and
+ * Ownership: an engine owns its tables and counters; workers belong to an engine and are used by
+ * one thread each. A frame's memory is the caller's. Nothing is allocated between engine_new and
  * engine_free except by worker_new and engine_set_policy.
  */
 #ifndef VIADUCT_DATAPATH_NATIVE_H
@@ -17,18 +17,20 @@ extern "C" {
 #endif
 
 enum {
-  FRAME_HEADROOM = 64,   /* bytes that must be writable before frame.data */
-  FRAME_MAX = 65535,     /* longest packet */
+  FRAME_HEADROOM = 64, /* bytes that must be writable before frame.data */
+  FRAME_MAX = 65535,   /* longest packet */
 };
 
-/* One IP packet in a linear buffer. translate() moves `data` and `length` when headers grow or shrink. */
+/* One IP packet in a linear buffer. translate() moves `data` and `length` when headers grow or
+ * shrink. */
 struct frame {
   __u8 *data;
   __u32 length;
-  __u8 partial_checksum; /* in/out: the transport checksum holds a pseudo-header sum only (CHECKSUM_PARTIAL) */
+  __u8 partial_checksum; /* in/out: the transport checksum holds a pseudo-header sum only
+                            (CHECKSUM_PARTIAL) */
   __u8 pad[3];
-  __u32 segments;        /* in: packets on the wire that this is one super-packet of; at least 1 */
-  __u32 transport;       /* out, when forwarded: offset of the transport header from data */
+  __u32 segments;  /* in: packets on the wire that this is one super-packet of; at least 1 */
+  __u32 transport; /* out, when forwarded: offset of the transport header from data */
 };
 
 struct engine;
@@ -38,17 +40,21 @@ struct worker;
 struct engine *engine_new(__u32 max_sessions);
 void engine_free(struct engine *engine); /* after all of its workers */
 
-/* Copies the policy; returns 0, or -1 when there is no memory. */
+/* Copies the policy; returns 0, or -1 when there is no memory. Waits until no worker is inside with
+ * the old one: the caller must have left. */
 int engine_set_policy(struct engine *engine, const struct policy *policy);
 
 struct worker *worker_new(struct engine *engine);
 void worker_free(struct worker *worker);
 
-/* Between enter and leave a worker may hold table entries; leave at least before every sleep. */
+/* Between enter and leave a worker may hold table entries; leave at least before every sleep. A
+ * call of translate_frame outside enters and leaves by itself: for batches enter once around them.
+ */
 void worker_enter(struct worker *worker);
 void worker_leave(struct worker *worker);
 
-/* Time and chance are inputs: seconds of CLOCK_MONOTONIC; the seed of the worker's random numbers. */
+/* Time and chance are inputs: seconds of CLOCK_MONOTONIC; random numbers come from the kernel
+ * unless a seed is given (repeatable, for fuzzers). */
 void worker_set_now(struct worker *worker, __u32 now);
 void worker_seed(struct worker *worker, __u64 seed);
 /* Tests only: every random number is `value` from now on, as in the BPF build's test mode. */
@@ -62,13 +68,15 @@ enum verdict translate_frame(struct worker *worker, struct frame *frame, enum re
 void worker_count(struct worker *worker, enum reason reason, __u64 times);
 void engine_counters(const struct engine *engine, __u64 counters[REASON_COUNT]);
 
-/* Ends a bounded part of what has expired; see ageing.h. Called by one thread (not a worker's).
- * keep may be NULL. Returns how many sessions ended. */
-typedef int (*session_keep)(void *context, const struct session_key *key, const struct session *value);
+/* Ends what has expired (ageing.h) and what keep refuses; keep may be NULL. Returns how many
+ * sessions ended. */
+typedef int (*session_keep)(void *context, const struct session_key *key,
+                            const struct session *value);
 __u64 engine_sweep(struct engine *engine, __u32 now, session_keep keep, void *context);
 
 /* Dumps, safe beside running workers. cursor: 0 at first, then what came back; 0 again at the end.
- * Copies at most `limit` rows and sets *count. */
+ * Copies at most `limit` rows (at least 64 must fit) and sets *count. Sweep, dumps and set_policy
+ * belong to one thread. */
 __u64 engine_dump_sessions(struct engine *engine, __u64 cursor, struct session_key *keys,
                            struct session *values, __u32 limit, __u32 *count);
 __u64 engine_dump_bindings(struct engine *engine, __u64 cursor, struct binding_key *keys,
@@ -77,9 +85,12 @@ __u64 engine_dump_ports(struct engine *engine, __u64 cursor, struct port_key *ke
                         struct port *values, __u32 limit, __u32 *count);
 void engine_usage(const struct engine *engine, __u32 *sessions, __u32 *bindings);
 
-/* Puts entries in directly: the "given" of a packet test. 0, or -1 when the table is full or has it. */
-int engine_put_session(struct engine *engine, const struct session_key *key, const struct session *value);
-int engine_put_binding(struct engine *engine, const struct binding_key *key, const struct binding *value);
+/* Puts entries in directly: the "given" of a packet test. 0, or -1 when the table is full or has
+ * it. */
+int engine_put_session(struct engine *engine, const struct session_key *key,
+                       const struct session *value);
+int engine_put_binding(struct engine *engine, const struct binding_key *key,
+                       const struct binding *value);
 int engine_put_port(struct engine *engine, const struct port_key *key, const struct port *value);
 int engine_put_subscriber(struct engine *engine, const struct subscriber_key *key,
                           const struct subscriber *value);

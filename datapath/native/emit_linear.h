@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only
+ *
+ * emit for a packet in a linear buffer: the new headers are written before the payload, which stays
+ * where it is. The caller's headroom (FRAME_HEADROOM) takes what the headers grow.
+ */
+#ifndef VIADUCT_DATAPATH_EMIT_LINEAR_H
+#define VIADUCT_DATAPATH_EMIT_LINEAR_H
+
+#include "datapath/checksum.h"
+#include "datapath/native/native.h"
+#include "datapath/packet.h"
+
+#include <string.h>
+
+/* Sum over `length` bytes as they lie; an odd last byte is the high half of its word (RFC 1071). */
+static __u32 sum_bytes(const __u8 *bytes, __u32 length) {
+  __u32 sum = 0, word = 0;
+
+  for (; length >= 4; bytes += 4, length -= 4)
+    sum = sum_add(sum, load32(bytes));
+  memcpy(&word, bytes, length);
+  return sum_add(sum, word);
+}
+
+/* RFC 7915 4.5: a datagram without a checksum gets one, which IPv6 demands. */
+static __u16 udp6_checksum(const struct packet *p, const __u8 *udp) {
+  __u32 length = HOST16(load16(udp + 4));
+  __u32 sum = sum_add(sum_address(&p->out.source), sum_address(&p->out.destination));
+
+  sum = sum_add(sum, sum_add(BE32(length), BE32(PROTOCOL_UDP)));
+  return (__u16)~sum_fold(sum_add(sum, sum_bytes(udp, length)));
+}
+
+static __u16 new_checksum(const struct packet *p, const __u8 *transport, __u16 old) {
+  const struct rewrite *r = &p->rewrite;
+  __u16 result;
+
+  if (r->compute)
+    result = udp6_checksum(p, transport);
+  else if (p->partial_checksum)
+    result = checksum_update_partial(old, r->pseudo_delta);
+  else
+    result = checksum_update(old, sum_add(r->pseudo_delta, r->data_delta));
+  return r->never_zero && result == 0 ? 0xffff : result;
+}
+
+static enum verdict emit_linear(struct packet *p, struct frame *frame) {
+  const struct rewrite *r = &p->rewrite;
+  __u8 *transport = frame->data + p->headers.transport;
+  __u16 checksum;
+
+  memcpy(transport, r->transport, sizeof r->transport);
+  memcpy(&checksum, transport + r->checksum_at, sizeof checksum);
+  checksum = new_checksum(p, transport, checksum);
+  memcpy(transport + r->checksum_at, &checksum, sizeof checksum);
+
+  frame->data = transport - r->network_length;
+  frame->length = r->network_length + p->headers.transport_length;
+  frame->transport = r->network_length;
+  memcpy(frame->data, r->network, r->network_length);
+  return VERDICT_FORWARD;
+}
+
+#endif

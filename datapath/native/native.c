@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only
+ *
+ * The native target: tables and chance for the steps, and the interface of native.h around them.
+ */
+#include "datapath/native/native.h"
+
+#include "datapath/native/hash_table.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#define HEAD_BYTES 256
+#define TARGET_PUNTS 0
+#define PORT_SCAN 512
+
+#include "datapath/packet.h"
+
+struct engine {
+  struct epochs epochs;
+  struct table bindings, ports, sessions, subscribers;
+  struct policy *policy;  /* replaced as a whole; the old one is freed when all readers have left */
+  struct worker *workers; /* all that ever were: their counters stay in the sum */
+  struct worker
+      *sweeper; /* for the thread that sweeps, dumps and sets the policy; one of workers */
+};
+
+struct worker {
+  struct engine *engine;
+  struct worker *next;
+  int reader;
+  bool inside;
+  __u32 now;
+  struct frame *frame; /* the packet under way, for emit */
+  int random_is_fixed;
+  __u32 fixed_random;
+  int random_is_seeded;
+  __u64 random_state;
+  __u32 random_left;
+  __u32 random_pool[256];
+  struct scratch scratch;
+  __u8 head[2 * HEAD_BYTES];
+  __u64 counters[REASON_COUNT];
+};
+
+/* --- what the steps call -------------------------------------------------------------------------
+ */
+
+#define READ(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
+#define WRITE(field, value) __atomic_store_n(&(field), value, __ATOMIC_RELAXED)
+#define ADD(field, n) __atomic_fetch_add(&(field), (__typeof__(field))(n), __ATOMIC_ACQ_REL)
+#define SWAP_IF(field, old, new)                                                                   \
+  ({                                                                                               \
+    __typeof__(field) expected_ = (old);                                                           \
+    __atomic_compare_exchange_n(&(field), &expected_, new, false, __ATOMIC_ACQ_REL,                \
+                                __ATOMIC_RELAXED);                                                 \
+  })
+
+static void add_counter(struct worker *worker, __u32 reason, __u64 times) {
+  __u64 *counter = &worker->counters[reason];
+
+  /* One writer, many readers. */
+  __atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + times, __ATOMIC_RELAXED);
+}
+
+STEP void count(const struct packet *p, __u32 reason) {
+  add_counter(p->target, reason, 1);
+}
+
+#define TABLE_ACCESS(name, table)                                                                  \
+  STEP struct name *name##_find(const struct packet *p, const struct name##_key *key) {            \
+    return table_find(&((struct worker *)p->target)->engine->table, key);                          \
+  }                                                                                                \
+  STEP int name##_insert(const struct packet *p, const struct name##_key *key,                     \
+                         const struct name *value) {                                               \
+    return table_insert(&((struct worker *)p->target)->engine->table, key, value);                 \
+  }                                                                                                \
+  STEP void name##_remove(const struct packet *p, const struct name##_key *key) {                  \
+    table_remove(&((struct worker *)p->target)->engine->table, key);                               \
+  }
+
+TABLE_ACCESS(binding, bindings)
+TABLE_ACCESS(port, ports)
+TABLE_ACCESS(session, sessions)
+TABLE_ACCESS(subscriber, subscribers)
+
+static enum verdict emit(struct packet *p);
+
+#include "datapath/path.h"
+
+#include "datapath/native/emit_linear.h"
+
+static enum verdict emit(struct packet *p) {
+  return emit_linear(p, ((struct worker *)p->target)->frame);
+}
+
+/* --- engine --------------------------------------------------------------------------------------
+ */
+
+static struct worker *worker_make(struct engine *engine) {
+  struct worker *worker = calloc(1, sizeof *worker);
+
+  if (!worker)
+    return NULL;
+  worker->engine = engine;
+  worker->reader = reader_register(&engine->epochs);
+  if (worker->reader < 0) {
+    free(worker);
+    return NULL;
+  }
+  worker->next = __atomic_load_n(&engine->workers, __ATOMIC_ACQUIRE);
+  while (!__atomic_compare_exchange_n(&engine->workers, &worker->next, worker, true,
+                                      __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+    ;
+  return worker;
+}
+
+struct engine *engine_new(__u32 max_sessions) {
+  struct engine *engine = aligned_alloc(64, (sizeof(struct engine) + 63) & ~(size_t)63);
+
+  if (!engine)
+    return NULL;
+  memset(engine, 0, sizeof *engine);
+  epochs_init(&engine->epochs);
+  engine->policy = calloc(1, sizeof(struct policy));
+  engine->sweeper = worker_make(engine);
+  if (!engine->policy || !engine->sweeper ||
+      !table_init(&engine->bindings, &engine->epochs, max_sessions, sizeof(struct binding_key),
+                  sizeof(struct binding)) ||
+      !table_init(&engine->ports, &engine->epochs, max_sessions, sizeof(struct port_key),
+                  sizeof(struct port)) ||
+      !table_init(&engine->sessions, &engine->epochs, max_sessions, sizeof(struct session_key),
+                  sizeof(struct session)) ||
+      !table_init(&engine->subscribers, &engine->epochs, max_sessions,
+                  sizeof(struct subscriber_key), sizeof(struct subscriber))) {
+    engine_free(engine);
+    return NULL;
+  }
+  return engine;
+}
+
+void engine_free(struct engine *engine) {
+  if (!engine)
+    return;
+  while (engine->workers) {
+    struct worker *worker = engine->workers;
+    engine->workers = worker->next;
+    free(worker);
+  }
+  table_free(&engine->bindings);
+  table_free(&engine->ports);
+  table_free(&engine->sessions);
+  table_free(&engine->subscribers);
+  free(engine->policy);
+  free(engine);
+}
+
+int engine_set_policy(struct engine *engine, const struct policy *policy) {
+  struct policy *fresh = malloc(sizeof *fresh), *old;
+
+  if (!fresh)
+    return -1;
+  *fresh = *policy;
+  old = __atomic_exchange_n(&engine->policy, fresh, __ATOMIC_ACQ_REL);
+  epochs_wait(&engine->epochs);
+  free(old);
+  return 0;
+}
+
+void engine_counters(const struct engine *engine, __u64 counters[REASON_COUNT]) {
+  memset(counters, 0, REASON_COUNT * sizeof counters[0]);
+  for (const struct worker *w = __atomic_load_n(&engine->workers, __ATOMIC_ACQUIRE); w; w = w->next)
+    for (int i = 0; i < REASON_COUNT; i++)
+      counters[i] += __atomic_load_n(&w->counters[i], __ATOMIC_RELAXED);
+}
+
+void engine_usage(const struct engine *engine, __u32 *sessions, __u32 *bindings) {
+  *sessions = __atomic_load_n(&engine->sessions.in_use, __ATOMIC_RELAXED);
+  *bindings = __atomic_load_n(&engine->bindings.in_use, __ATOMIC_RELAXED);
+}
+
+/* --- workers -------------------------------------------------------------------------------------
+ */
+
+struct worker *worker_new(struct engine *engine) {
+  return worker_make(engine);
+}
+
+void worker_free(struct worker *worker) {
+  if (worker)
+    reader_release(&worker->engine->epochs, worker->reader);
+}
+
+void worker_enter(struct worker *worker) {
+  reader_enter(&worker->engine->epochs, worker->reader);
+  worker->inside = true;
+}
+
+void worker_leave(struct worker *worker) {
+  worker->inside = false;
+  reader_leave(&worker->engine->epochs, worker->reader);
+}
+
+void worker_set_now(struct worker *worker, __u32 now) {
+  worker->now = now;
+}
+
+void worker_seed(struct worker *worker, __u64 seed) {
+  worker->random_is_seeded = true;
+  worker->random_state = seed;
+}
+
+void worker_fix_random(struct worker *worker, __u32 value) {
+  worker->random_is_fixed = true;
+  worker->fixed_random = value;
+}
+
+void worker_count(struct worker *worker, enum reason reason, __u64 times) {
+  add_counter(worker, reason, times);
+}
+
+/* Ports must not be guessable (RFC 6056), so chance comes from the kernel, 1 KiB at a time. */
+static __u32 next_random(struct worker *worker) {
+  if (worker->random_is_fixed)
+    return worker->fixed_random;
+  if (worker->random_is_seeded) { /* splitmix64 */
+    __u64 z = (worker->random_state += 0x9e3779b97f4a7c15ULL);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+    return (__u32)((z ^ (z >> 31)) >> 32);
+  }
+  if (worker->random_left == 0) {
+    while (getrandom(worker->random_pool, sizeof worker->random_pool, 0) !=
+           (long)sizeof worker->random_pool)
+      ;
+    worker->random_left = sizeof worker->random_pool / sizeof worker->random_pool[0];
+  }
+  return worker->random_pool[--worker->random_left];
+}
+
+static void packet_init(struct packet *p, struct worker *worker) {
+  memset(p, 0, sizeof *p);
+  p->target = worker;
+  p->head = worker->head;
+  p->scratch = &worker->scratch;
+  p->policy = __atomic_load_n(&worker->engine->policy, __ATOMIC_ACQUIRE);
+  p->now = worker->now;
+}
+
+enum verdict translate_frame(struct worker *worker, struct frame *frame, enum reason *reason) {
+  bool was_inside = worker->inside;
+  struct packet p;
+  enum verdict v;
+
+  if (!was_inside)
+    worker_enter(worker);
+  packet_init(&p, worker);
+  p.length = frame->length;
+  p.head_length = frame->length < HEAD_BYTES ? frame->length : HEAD_BYTES;
+  p.segments = frame->segments ? frame->segments : 1;
+  p.partial_checksum = frame->partial_checksum;
+  p.random = next_random(worker);
+  worker->frame = frame;
+  memcpy(worker->head, frame->data, p.head_length);
+  v = path(&p);
+  *reason = (enum reason)p.reason;
+  if (!was_inside)
+    worker_leave(worker);
+  return v;
+}
+
+/* --- sweep and dumps: the sweeper's thread
+ * ----------------------------------------------------------- */
+
+enum { WALK_BUCKETS = 4096 };
+
+struct sweep {
+  struct packet packet;
+  session_keep keep;
+  void *context;
+  __u64 ended;
+};
+
+static void sweep_visit(void *context, const void *key, void *value) {
+  struct sweep *sweep = context;
+  bool keep = !sweep->keep || sweep->keep(sweep->context, key, value);
+
+  if (session_expire(&sweep->packet, key, value, !keep))
+    sweep->ended++;
+}
+
+__u64 engine_sweep(struct engine *engine, __u32 now, session_keep keep, void *context) {
+  struct sweep sweep = {.keep = keep, .context = context};
+  __u64 cursor = 0;
+
+  engine->sweeper->now = now;
+  do {
+    worker_enter(engine->sweeper);
+    packet_init(&sweep.packet, engine->sweeper);
+    cursor = table_walk(&engine->sessions, cursor, WALK_BUCKETS, sweep_visit, &sweep);
+    worker_leave(engine->sweeper);
+  } while (cursor);
+  table_reclaim(&engine->sessions);
+  table_reclaim(&engine->bindings);
+  table_reclaim(&engine->ports);
+  table_reclaim(&engine->subscribers);
+  return sweep.ended;
+}
+
+struct dump {
+  __u8 *keys, *values;
+  __u32 key_size, value_size, count, limit;
+  void (*copy)(void *to, const void *from);
+};
+
+static void dump_visit(void *context, const void *key, void *value) {
+  struct dump *dump = context;
+
+  if (dump->count == dump->limit)
+    return;
+  memcpy(dump->keys + (size_t)dump->count * dump->key_size, key, dump->key_size);
+  dump->copy(dump->values + (size_t)dump->count * dump->value_size, value);
+  dump->count++;
+}
+
+/* One bucket after the other, and none that might not fit: chains are far shorter than this. */
+enum { LONGEST_CHAIN = 32 };
+
+static __u64 dump_table(struct engine *engine, struct table *table, __u64 cursor,
+                        struct dump *dump) {
+  dump->key_size = table->key_size;
+  dump->value_size = table->value_size;
+  worker_enter(engine->sweeper);
+  do
+    cursor = table_walk(table, cursor, 1, dump_visit, dump);
+  while (cursor && dump->count + LONGEST_CHAIN <= dump->limit);
+  worker_leave(engine->sweeper);
+  return cursor;
+}
+
+static void copy_session(void *to, const void *from) {
+  const struct session *s = from;
+  struct session *copy = to;
+
+  *copy = (struct session){
+      .inside = s->inside,
+      .prefix = s->prefix,
+      .packets = READ(s->packets),
+      .bytes = READ(s->bytes),
+      .inside_port = s->inside_port,
+      .prefix_length = s->prefix_length,
+      .state = READ(s->state),
+      .expires = READ(s->expires),
+      .made = s->made,
+      .subscriber_prefix = s->subscriber_prefix,
+  };
+}
+
+static void copy_binding(void *to, const void *from) {
+  const struct binding *b = from;
+  struct binding *copy = to;
+
+  *copy = (struct binding){.pool_address = b->pool_address,
+                           .pool_port = b->pool_port,
+                           .sessions = READ(b->sessions),
+                           .generation = b->generation};
+}
+
+static void copy_port(void *to, const void *from) {
+  memcpy(to, from, sizeof(struct port));
+}
+
+__u64 engine_dump_sessions(struct engine *engine, __u64 cursor, struct session_key *keys,
+                           struct session *values, __u32 limit, __u32 *count) {
+  struct dump dump = {
+      .keys = (__u8 *)keys, .values = (__u8 *)values, .limit = limit, .copy = copy_session};
+
+  cursor = dump_table(engine, &engine->sessions, cursor, &dump);
+  *count = dump.count;
+  return cursor;
+}
+
+__u64 engine_dump_bindings(struct engine *engine, __u64 cursor, struct binding_key *keys,
+                           struct binding *values, __u32 limit, __u32 *count) {
+  struct dump dump = {
+      .keys = (__u8 *)keys, .values = (__u8 *)values, .limit = limit, .copy = copy_binding};
+
+  cursor = dump_table(engine, &engine->bindings, cursor, &dump);
+  *count = dump.count;
+  return cursor;
+}
+
+__u64 engine_dump_ports(struct engine *engine, __u64 cursor, struct port_key *keys,
+                        struct port *values, __u32 limit, __u32 *count) {
+  struct dump dump = {
+      .keys = (__u8 *)keys, .values = (__u8 *)values, .limit = limit, .copy = copy_port};
+
+  cursor = dump_table(engine, &engine->ports, cursor, &dump);
+  *count = dump.count;
+  return cursor;
+}
+
+/* --- the given of a packet test
+ * --------------------------------------------------------------------- */
+
+static int put(struct table *table, const void *key, const void *value) {
+  return table_insert(table, key, value) == INSERTED ? 0 : -1;
+}
+
+int engine_put_session(struct engine *engine, const struct session_key *key,
+                       const struct session *value) {
+  return put(&engine->sessions, key, value);
+}
+
+int engine_put_binding(struct engine *engine, const struct binding_key *key,
+                       const struct binding *value) {
+  return put(&engine->bindings, key, value);
+}
+
+int engine_put_port(struct engine *engine, const struct port_key *key, const struct port *value) {
+  return put(&engine->ports, key, value);
+}
+
+int engine_put_subscriber(struct engine *engine, const struct subscriber_key *key,
+                          const struct subscriber *value) {
+  return put(&engine->subscribers, key, value);
+}

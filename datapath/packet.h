@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only
+ *
+ * The one context that every step takes, and how a step ends.
+ *
+ * The steps never touch the packet: they see a copy of its first bytes in `head` (HEAD_BYTES, set
+ * by the target) and leave in `rewrite` what emit is to write. That keeps them free of packet
+ * pointers, so one text passes the verifiers and runs natively.
+ *
+ * A target (bpf/nvi.bpf.c, native/native.c) defines before including path.h:
+ *   HEAD_BYTES      a power of two; `head` is twice as long, so that a masked offset is always
+ * inside TARGET_PUNTS    1 where rare packets are handed up to the native build, 0 in the native
+ * build PORT_SCAN       how many ports are tried in order after the random tries count(p, r),
+ * emit(p), and the table access of tables.h
+ */
+#ifndef VIADUCT_DATAPATH_PACKET_H
+#define VIADUCT_DATAPATH_PACKET_H
+
+#include "datapath/types.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#ifndef __always_inline
+#define __always_inline inline __attribute__((always_inline))
+#endif
+
+#define STEP static __always_inline __attribute__((unused))
+
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define BE16(x) ((__be16)__builtin_bswap16((__u16)(x)))
+#define BE32(x) ((__be32)__builtin_bswap32((__u32)(x)))
+#else
+#define BE16(x) ((__be16)(x))
+#define BE32(x) ((__be32)(x))
+#endif
+#define HOST16(x) ((__u16)BE16(x)) /* the swap is its own inverse */
+#define HOST32(x) ((__u32)BE32(x))
+
+enum family { FAMILY_4 = 4, FAMILY_6 = 6 };
+
+enum {
+  IPV4_HEADER = 20,
+  IPV6_HEADER = 40,
+  TCP_HEADER = 20,
+  UDP_HEADER = 8,
+  ICMP_HEADER = 8,
+};
+
+/* IPv6 extension headers (RFC 8200 4). */
+enum {
+  NEXT_HOP_BY_HOP = 0,
+  NEXT_ROUTING = 43,
+  NEXT_FRAGMENT = 44,
+  NEXT_DESTINATION_OPTIONS = 60,
+};
+
+enum {
+  ICMP4_ECHO_REPLY = 0,
+  ICMP4_ECHO_REQUEST = 8,
+  ICMP6_ECHO_REQUEST = 128,
+  ICMP6_ECHO_REPLY = 129,
+};
+
+enum { TCP_FIN = 0x01, TCP_SYN = 0x02, TCP_RST = 0x04 };
+
+/* Five values that name a flow in one direction. An ICMP query's identifier stands in both ports.
+ */
+struct tuple {
+  struct address source;
+  struct address destination;
+  __be16 source_port;
+  __be16 destination_port;
+};
+
+/* What parse found. */
+struct headers {
+  __u8 family;        /* enum family */
+  __u8 protocol;      /* enum protocol, ICMP of both families as PROTOCOL_ICMP */
+  __u8 traffic_class; /* or type of service */
+  __u8 hop_limit;     /* or time to live */
+  __u8 tcp_flags;
+  __u8 icmp_reply;    /* an echo reply, not a request */
+  __u8 zero_checksum; /* UDP over IPv4 that came without a checksum */
+  __u8 pad;
+  __u16 transport; /* offset of the transport header */
+  __u16 pad2;
+  __u32 transport_length; /* bytes from there to the end */
+};
+
+/* What emit is to write: a new network header, the first eight bytes of the transport header, and
+ * how the transport checksum changes. Deltas are ones' complement sums (checksum.h). */
+struct rewrite {
+  __be32 network[10];
+  __be32 transport[2]; /* the checksum, if it lies in here, is still the old one */
+  __u32 pseudo_delta;  /* what the pseudo-header contributes: goes into partial checksums too */
+  __u32 data_delta;    /* what lies in the transport header itself */
+  __u8 network_length; /* IPV4_HEADER or IPV6_HEADER */
+  __u8 checksum_at;    /* offset from the transport header */
+  __u8 never_zero;     /* UDP: a result of 0 is written as 0xffff (RFC 768) */
+  __u8 compute;        /* there was no checksum: calculate one over the whole datagram */
+};
+
+/* Room for table keys and values, off the stack (BPF has 512 bytes of it). */
+struct scratch {
+  struct binding_key binding_key;
+  struct port_key port_key;
+  struct session_key session_key;
+  struct subscriber_key subscriber_key;
+  struct binding binding;
+  struct port port;
+  struct session session;
+  struct subscriber subscriber;
+};
+
+struct packet {
+  /* Set by the target before parse. */
+  void *target;
+  const __u8 *head;
+  const struct policy *policy;
+  struct scratch *scratch;
+  __u32 head_length; /* valid bytes in head, at most HEAD_BYTES */
+  __u32 length;      /* of the whole packet */
+  __u32 segments;    /* on the wire, of a super-packet; at least 1 */
+  __u32 now;         /* second of CLOCK_MONOTONIC */
+  __u32 random;
+  __u32 partial_checksum;
+
+  /* Set by the steps, in order. */
+  __u32 reason; /* enum reason */
+  struct headers headers;
+  struct tuple in;
+  struct tuple out;
+  __be32 transport[2];   /* first eight bytes of the transport header */
+  struct prefix6 prefix; /* that the IPv6 side uses for this packet */
+  struct rewrite rewrite;
+};
+
+/* A verdict is made only with a reason. */
+STEP enum verdict drop(struct packet *p, enum reason reason) {
+  p->reason = reason;
+  return VERDICT_DROP;
+}
+
+STEP enum verdict pass(struct packet *p, enum reason reason) {
+  p->reason = reason;
+  return VERDICT_PASS;
+}
+
+STEP enum verdict punt(struct packet *p, enum reason reason) {
+  p->reason = reason;
+  return VERDICT_PUNT;
+}
+
+/* Compilers delete bounds they can prove and the verifier cannot; this keeps the mask in the
+ * program. */
+#define KEEP(x) asm volatile("" : "+r"(x))
+
+/* Bytes of the head at an offset that was checked against head_length. */
+STEP const __u8 *at(const struct packet *p, __u32 offset) {
+  __u64 bounded = offset;
+  KEEP(bounded);
+  bounded &= HEAD_BYTES - 1;
+  return p->head + bounded;
+}
+
+typedef __u32 __attribute__((may_alias, aligned(1))) any32;
+typedef __u16 __attribute__((may_alias, aligned(1))) any16;
+
+STEP __be32 load32(const __u8 *bytes) {
+  return *(const any32 *)bytes;
+}
+
+STEP __be16 load16(const __u8 *bytes) {
+  return *(const any16 *)bytes;
+}
+
+STEP void load_address6(struct address *address, const __u8 *bytes) {
+  address->word[0] = load32(bytes);
+  address->word[1] = load32(bytes + 4);
+  address->word[2] = load32(bytes + 8);
+  address->word[3] = load32(bytes + 12);
+}
+
+STEP void set_address4(struct address *address, __be32 value) {
+  address->word[0] = value;
+  address->word[1] = 0;
+  address->word[2] = 0;
+  address->word[3] = 0;
+}
+
+#endif

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only
+ *
+ * parse: bytes to typed headers. One function per header; each takes its bytes from the cursor or
+ * says why not. Anything that is not a whole, well-formed TCP, UDP or ICMP echo packet ends here.
+ *
+ * Lengths must match exactly: the kernel has trimmed padding before it routed the packet to us.
+ */
+#ifndef VIADUCT_DATAPATH_PARSE_H
+#define VIADUCT_DATAPATH_PARSE_H
+
+#include "datapath/checksum.h"
+#include "datapath/packet.h"
+
+enum { MAX_EXTENSION_HEADERS = 8 };
+
+/* The next `size` bytes of the head, or NULL where it has fewer. The cursor moves behind them. */
+STEP const __u8 *take(const struct packet *p, __u32 *cursor, __u32 size) {
+  const __u8 *bytes;
+
+  if (*cursor + size > p->head_length)
+    return NULL;
+  bytes = at(p, *cursor);
+  *cursor += size;
+  return bytes;
+}
+
+/* --- transport ---------------------------------------------------------------------------------
+ */
+
+STEP enum verdict parse_tcp(struct packet *p, __u32 cursor) {
+  const __u8 *tcp = take(p, &cursor, TCP_HEADER);
+  __u32 header_length;
+
+  if (!tcp)
+    return drop(p, REASON_truncated);
+  header_length = (tcp[12] >> 4) * 4U;
+  if (header_length < TCP_HEADER || header_length > p->headers.transport_length)
+    return drop(p, REASON_bad_tcp_header);
+  p->headers.tcp_flags = tcp[13];
+  return VERDICT_NEXT;
+}
+
+STEP enum verdict parse_udp(struct packet *p, __u32 cursor) {
+  const __u8 *udp = take(p, &cursor, UDP_HEADER);
+  __u32 length;
+
+  if (!udp)
+    return drop(p, REASON_truncated);
+  length = HOST16(load16(udp + 4));
+  /* Shorter than the packet is right: what follows are UDP options (RFC 9868). */
+  if (length < UDP_HEADER || length > p->headers.transport_length)
+    return drop(p, REASON_bad_udp_length);
+  if (load16(udp + 6) != 0 || p->partial_checksum)
+    return VERDICT_NEXT;
+  if (p->headers.family == FAMILY_6)
+    return drop(p, REASON_udp_zero_checksum_v6);
+  if (TARGET_PUNTS)
+    return punt(p, REASON_punt_udp_zero_checksum);
+  p->headers.zero_checksum = 1;
+  return VERDICT_NEXT;
+}
+
+STEP enum verdict parse_icmp(struct packet *p, __u32 cursor) {
+  const __u8 *icmp = take(p, &cursor, ICMP_HEADER);
+  __u8 request, reply;
+
+  if (!icmp)
+    return drop(p, REASON_truncated);
+  request = p->headers.family == FAMILY_6 ? ICMP6_ECHO_REQUEST : ICMP4_ECHO_REQUEST;
+  reply = p->headers.family == FAMILY_6 ? ICMP6_ECHO_REPLY : ICMP4_ECHO_REPLY;
+  if ((icmp[0] != request && icmp[0] != reply) || icmp[1] != 0)
+    return drop(p, REASON_icmp_type);
+  /* An ICMP checksum is never left to hardware. */
+  if (p->partial_checksum)
+    return drop(p, REASON_bad_offload);
+  p->headers.icmp_reply = icmp[0] == reply;
+  return VERDICT_NEXT;
+}
+
+STEP enum verdict parse_transport(struct packet *p, __u8 protocol, __u32 offset) {
+  __u8 icmp = p->headers.family == FAMILY_6 ? PROTOCOL_ICMPV6 : PROTOCOL_ICMP;
+  __u32 cursor = offset;
+  const __u8 *first;
+  enum verdict v;
+
+  p->headers.protocol = protocol == icmp ? (__u8)PROTOCOL_ICMP : protocol;
+  p->headers.transport = (__u16)offset;
+  p->headers.transport_length = p->length - offset;
+  if (protocol == PROTOCOL_TCP)
+    v = parse_tcp(p, offset);
+  else if (protocol == PROTOCOL_UDP)
+    v = parse_udp(p, offset);
+  else if (protocol == icmp)
+    v = parse_icmp(p, offset);
+  else
+    return drop(p, REASON_unknown_protocol);
+  if (v != VERDICT_NEXT)
+    return v;
+
+  first = take(p, &cursor, 8);
+  if (!first)
+    return drop(p, REASON_truncated);
+  p->transport[0] = load32(first);
+  p->transport[1] = load32(first + 4);
+  if (protocol == icmp) {
+    p->in.source_port = load16(first + 4);
+    p->in.destination_port = p->in.source_port;
+  } else {
+    p->in.source_port = load16(first);
+    p->in.destination_port = load16(first + 2);
+  }
+  return VERDICT_NEXT;
+}
+
+/* --- IPv6 --------------------------------------------------------------------------------------
+ */
+
+/* Finds the transport header behind the extension headers we may skip (RFC 7915 5.1). */
+STEP enum verdict skip_extension_headers(struct packet *p, __u8 *next, __u32 *cursor) {
+  for (int i = 0; i <= MAX_EXTENSION_HEADERS; i++) {
+    const __u8 *header;
+    __u32 start = *cursor;
+
+    if (*next == NEXT_FRAGMENT)
+      return TARGET_PUNTS ? punt(p, REASON_punt_fragment) : drop(p, REASON_fragment);
+    if (*next != NEXT_HOP_BY_HOP && *next != NEXT_ROUTING && *next != NEXT_DESTINATION_OPTIONS)
+      return VERDICT_NEXT;
+    if (TARGET_PUNTS)
+      return punt(p, REASON_punt_extension_headers);
+    if (i == MAX_EXTENSION_HEADERS)
+      break;
+    header = take(p, cursor, 8);
+    if (!header)
+      return drop(p, p->length < *cursor + 8 ? REASON_truncated : REASON_extension_headers);
+    if (*next == NEXT_ROUTING && header[3] != 0)
+      return drop(p, REASON_routing_header);
+    *next = header[0];
+    *cursor = start + (header[1] + 1U) * 8;
+    if (*cursor > p->length)
+      return drop(p, REASON_truncated);
+  }
+  return drop(p, REASON_extension_headers);
+}
+
+STEP enum verdict parse_ipv6(struct packet *p) {
+  __u32 cursor = 0;
+  const __u8 *ip = take(p, &cursor, IPV6_HEADER);
+  enum verdict v;
+  __u8 next;
+
+  if (!ip)
+    return drop(p, REASON_truncated);
+  if (HOST16(load16(ip + 4)) + (__u32)IPV6_HEADER != p->length)
+    return drop(p, REASON_bad_ipv6_length);
+  p->headers.family = FAMILY_6;
+  p->headers.traffic_class = (__u8)((ip[0] << 4) | (ip[1] >> 4));
+  p->headers.hop_limit = ip[7];
+  load_address6(&p->in.source, ip + 8);
+  load_address6(&p->in.destination, ip + 24);
+  next = ip[6];
+  v = skip_extension_headers(p, &next, &cursor);
+  if (v != VERDICT_NEXT)
+    return v;
+  return parse_transport(p, next, cursor);
+}
+
+/* --- IPv4 --------------------------------------------------------------------------------------
+ */
+
+STEP bool ipv4_checksum_right(const struct packet *p, __u32 header_length) {
+  __u32 sum = 0;
+
+  for (__u32 i = 0; i < 15 && i * 4 < header_length; i++)
+    sum = sum_add(sum, load32(at(p, i * 4)));
+  return sum_fold(sum) == 0xffff;
+}
+
+enum {
+  OPTION_END = 0,
+  OPTION_NOP = 1,
+  OPTION_LOOSE_SOURCE_ROUTE = 131,
+  OPTION_STRICT_SOURCE_ROUTE = 137,
+};
+
+/* RFC 7915 4.1: options are ignored, except a source route that is not used up. */
+STEP enum verdict check_ipv4_options(struct packet *p, __u32 end) {
+  __u32 cursor = IPV4_HEADER;
+
+  for (int i = 0; i < 40 && cursor < end; i++) {
+    const __u8 *option = at(p, cursor);
+    __u8 size;
+
+    if (option[0] == OPTION_END)
+      return VERDICT_NEXT;
+    if (option[0] == OPTION_NOP) {
+      cursor++;
+      continue;
+    }
+    size = cursor + 1 < end ? option[1] : 0;
+    if (size < 2 || cursor + size > end)
+      return drop(p, REASON_bad_ipv4_header);
+    if (option[0] == OPTION_LOOSE_SOURCE_ROUTE || option[0] == OPTION_STRICT_SOURCE_ROUTE) {
+      if (size < 3 || option[2] <= size)
+        return drop(p, REASON_source_route);
+    }
+    cursor += size;
+  }
+  return VERDICT_NEXT;
+}
+
+STEP enum verdict parse_ipv4(struct packet *p) {
+  __u32 cursor = 0, header_length;
+  const __u8 *ip = take(p, &cursor, IPV4_HEADER);
+  enum verdict v;
+
+  if (!ip)
+    return drop(p, REASON_truncated);
+  header_length = (ip[0] & 0x0f) * 4U;
+  if (header_length < IPV4_HEADER || HOST16(load16(ip + 2)) != p->length)
+    return drop(p, REASON_bad_ipv4_header);
+  if (header_length > p->head_length)
+    return drop(p, REASON_truncated);
+  if (TARGET_PUNTS && header_length > IPV4_HEADER)
+    return punt(p, REASON_punt_ipv4_options);
+  if (!ipv4_checksum_right(p, header_length))
+    return drop(p, REASON_bad_ipv4_checksum);
+  p->headers.family = FAMILY_4;
+  p->headers.traffic_class = ip[1];
+  p->headers.hop_limit = ip[8];
+  set_address4(&p->in.source, load32(ip + 12));
+  set_address4(&p->in.destination, load32(ip + 16));
+  v = check_ipv4_options(p, header_length);
+  if (v != VERDICT_NEXT)
+    return v;
+  if (load16(ip + 6) & BE16(0x3fff)) /* more fragments, or an offset */
+    return TARGET_PUNTS ? punt(p, REASON_punt_fragment) : drop(p, REASON_fragment);
+  return parse_transport(p, ip[9], header_length);
+}
+
+STEP enum verdict parse(struct packet *p) {
+  if (p->head_length == 0)
+    return drop(p, REASON_truncated);
+  switch (p->head[0] >> 4) {
+  case 4:
+    return parse_ipv4(p);
+  case 6:
+    return parse_ipv6(p);
+  default:
+    return drop(p, REASON_not_ip);
+  }
+}
+
+#endif

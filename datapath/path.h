@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only
+ *
+ * The one page: a packet's whole way.
+ */
+#ifndef VIADUCT_DATAPATH_PATH_H
+#define VIADUCT_DATAPATH_PATH_H
+
+#include "datapath/ageing.h"
+#include "datapath/classify.h"
+#include "datapath/packet.h"
+#include "datapath/parse.h"
+#include "datapath/session.h"
+#include "datapath/translate.h"
+
+STEP enum verdict walk(struct packet *p) {
+  enum verdict v;
+
+  v = parse(p); /* bytes to headers: from here on it is a whole TCP, UDP or echo packet */
+  if (v != VERDICT_NEXT)
+    return v;
+  v = classify(p); /* from here on it is ours */
+  if (v != VERDICT_NEXT)
+    return v;
+  v = session(p); /* from here on the tuple it leaves with is settled */
+  if (v != VERDICT_NEXT)
+    return v;
+  v = translate(p); /* from here on nothing can be refused */
+  if (v != VERDICT_NEXT)
+    return v;
+  return emit(p);
+}
+
+/* Every packet is counted once, under the reason of its end. */
+STEP enum verdict path(struct packet *p) {
+  enum verdict v = walk(p);
+
+  if (v == VERDICT_FORWARD)
+    p->reason = p->headers.family == FAMILY_6 ? REASON_translated_6to4 : REASON_translated_4to6;
+  count(p, p->reason);
+  return v;
+}
+
+#endif

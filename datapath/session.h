@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only
+ *
+ * session: finds or makes the binding and the session of a packet, moves the session's state, and
+ * says which tuple the packet leaves with (RFC 6146 3.5, 3.6).
+ *
+ * Two tables, as in the RFC. A binding ties (IPv6 address, port) to (pool address, port), whatever
+ * the destination: endpoint-independent mapping. It has an entry from each side: `bindings` under
+ * the IPv6 end, `ports` under the IPv4 end. A session stands under its IPv4 5-tuple.
+ *
+ * Many CPUs do this at once, without locks:
+ *  - a port is taken by inserting its key where there is none; the loser tries another;
+ *  - who loses the race for a binding or a session puts back what he took and uses the winner's;
+ *  - a binding (and a subscriber) counts its sessions, and dies by compare-and-swap from 0 to
+ * BINDING_DEAD: whoever adds to a dead count knows that he came too late;
+ *  - a session dies by compare-and-swap of `expires` to SESSION_DEAD; a refresh is a
+ * compare-and-swap too, so a session is either refreshed or ended, never both. The sweep (ageing.h)
+ * is the only one that ends sessions.
+ */
+#ifndef VIADUCT_DATAPATH_SESSION_H
+#define VIADUCT_DATAPATH_SESSION_H
+
+#include "datapath/classify.h"
+#include "datapath/packet.h"
+#include "datapath/rfc6052.h"
+#include "datapath/tables.h"
+#include "datapath/tcp_state.h"
+
+enum { RANDOM_PORT_TRIES = 16 };
+
+/* --- subscribers: who has how many sessions ------------------------------------------------------
+ */
+
+STEP void subscriber_key_of(struct subscriber_key *key, const struct address *inside, __u8 bits) {
+  mask_address(&key->prefix, inside, bits);
+}
+
+/* Spreads one random number into many (the finaliser of MurmurHash3: every bit depends on every
+ * bit). */
+STEP __u32 spread(__u32 random, __u32 salt) {
+  __u32 x = random + salt * 0x9e3779b9U;
+  x ^= x >> 16;
+  x *= 0x85ebca6bU;
+  x ^= x >> 13;
+  x *= 0xc2b2ae35U;
+  return x ^ (x >> 16);
+}
+
+STEP __be32 random_pool_address(const struct packet *p) {
+  __u64 index =
+      spread(p->random, 0x706f6f6cU) % (p->policy->pool_count ? p->policy->pool_count : 1U);
+
+  KEEP(index);
+  index &= MAX_POOL - 1;
+  return p->policy->pool[index].address;
+}
+
+STEP struct subscriber *subscriber_get(struct packet *p, const struct subscriber_key *key) {
+  struct subscriber *found = subscriber_find(p, key);
+
+  if (found)
+    return found;
+  p->scratch->subscriber.pool_address = random_pool_address(p);
+  p->scratch->subscriber.sessions = 0;
+  if (subscriber_insert(p, key, &p->scratch->subscriber) == FULL)
+    return NULL;
+  return subscriber_find(p, key);
+}
+
+/* Charges one session to the subscriber, or says why not. */
+STEP enum verdict subscriber_charge(struct packet *p, const struct subscriber_key *key,
+                                    __be32 *pool_address) {
+  struct subscriber *subscriber = subscriber_get(p, key);
+  __u32 before;
+
+  if (!subscriber)
+    return drop(p, REASON_table_full);
+  before = ADD(subscriber->sessions, 1);
+  if (before >= p->policy->max_sessions_per_subscriber) {
+    ADD(subscriber->sessions, -1);
+    return drop(p, before & BINDING_DEAD ? REASON_dying : REASON_subscriber_quota);
+  }
+  *pool_address = READ(subscriber->pool_address);
+  /* The address may have left the pool since: the next bindings come from one that is in it. */
+  if (!find_pool_address(p->policy, *pool_address)) {
+    *pool_address = random_pool_address(p);
+    WRITE(subscriber->pool_address, *pool_address);
+  }
+  return VERDICT_NEXT;
+}
+
+/* One session less; a subscriber without any is forgotten. */
+STEP void subscriber_release(struct packet *p, const struct subscriber_key *key) {
+  struct subscriber *subscriber = subscriber_find(p, key);
+
+  if (subscriber && ADD(subscriber->sessions, -1) == 1 &&
+      SWAP_IF(subscriber->sessions, 0, BINDING_DEAD))
+    subscriber_remove(p, key);
+}
+
+/* --- bindings ----------------------------------------------------------------------------------
+ */
+
+/* Takes a free port of one pool address for p->scratch->port: at random (RFC 6056), then in order.
+ */
+STEP bool port_take(struct packet *p, const struct pool_address *pool) {
+  struct port_key *key = &p->scratch->port_key;
+  __u32 size = pool->port_high - pool->port_low + 1U, start = 0;
+
+  key->pool_address = pool->address;
+  for (__u32 i = 0; i < RANDOM_PORT_TRIES + PORT_SCAN; i++) {
+    __u32 offset;
+
+    if (i < RANDOM_PORT_TRIES)
+      start = spread(p->random, i) % size;
+    else if (i - RANDOM_PORT_TRIES >= size)
+      return false;
+    offset = i < RANDOM_PORT_TRIES ? start : (start + 1 + i - RANDOM_PORT_TRIES) % size;
+    key->pool_port = BE16(pool->port_low + offset);
+    switch (port_insert(p, key, &p->scratch->port)) {
+    case INSERTED:
+      return true;
+    case FULL:
+      return false;
+    default:
+      break;
+    }
+  }
+  return false;
+}
+
+/* The subscriber's own pool address first; where that is full, another one. */
+STEP bool port_take_anywhere(struct packet *p, __be32 pool_address) {
+  const struct pool_address *pool = find_pool_address(p->policy, pool_address);
+  const struct pool_address *other;
+
+  if (pool && port_take(p, pool))
+    return true;
+  if (TARGET_PUNTS) /* the native build looks longer */
+    return false;
+  other = find_pool_address(p->policy, random_pool_address(p));
+  return other && other != pool && port_take(p, other);
+}
+
+/* Makes the binding for p->scratch->binding_key, or finds the one that another CPU made meanwhile.
+ */
+STEP enum verdict binding_make(struct packet *p, __be32 pool_address, struct binding **made) {
+  struct scratch *s = p->scratch;
+
+  s->port_key.protocol = s->binding_key.protocol;
+  s->port_key.pad = 0;
+  s->port.inside = s->binding_key.inside;
+  s->port.inside_port = s->binding_key.inside_port;
+  if (!port_take_anywhere(p, pool_address))
+    return TARGET_PUNTS ? punt(p, REASON_punt_port_search) : drop(p, REASON_no_port);
+  s->binding.pool_address = s->port_key.pool_address;
+  s->binding.pool_port = s->port_key.pool_port;
+  s->binding.pad = 0;
+  s->binding.sessions = 0;
+  s->binding.generation = p->policy->generation;
+  switch (binding_insert(p, &s->binding_key, &s->binding)) {
+  case INSERTED:
+    count(p, REASON_binding_made);
+    break;
+  case EXISTS:
+    count(p, REASON_race_lost);
+    port_remove(p, &s->port_key);
+    break;
+  default:
+    port_remove(p, &s->port_key);
+    return drop(p, REASON_table_full);
+  }
+  *made = binding_find(p, &s->binding_key);
+  return *made ? VERDICT_NEXT : drop(p, REASON_dying);
+}
+
+/* One session less; the last one takes the binding with it. */
+STEP void binding_release(struct packet *p, const struct binding_key *key,
+                          struct binding *binding) {
+  struct port_key *port_key = &p->scratch->port_key;
+
+  port_key->pool_address = binding->pool_address;
+  port_key->pool_port = binding->pool_port;
+  port_key->protocol = key->protocol;
+  port_key->pad = 0;
+  if (ADD(binding->sessions, -1) != 1 || !SWAP_IF(binding->sessions, 0, BINDING_DEAD))
+    return;
+  binding_remove(p, key);
+  port_remove(p, port_key);
+  count(p, REASON_binding_ended);
+}
+
+STEP bool binding_hold(struct binding *binding) {
+  if (!(ADD(binding->sessions, 1) & BINDING_DEAD))
+    return true;
+  ADD(binding->sessions, -1);
+  return false;
+}
+
+/* --- sessions ----------------------------------------------------------------------------------
+ */
+
+STEP __u32 first_timeout(const struct packet *p) {
+  const struct timeouts *t = &p->policy->timeouts;
+
+  if (p->headers.protocol == PROTOCOL_UDP)
+    return t->udp;
+  if (p->headers.protocol == PROTOCOL_ICMP)
+    return t->icmp;
+  return p->headers.family == FAMILY_6 ? t->tcp_transitory : t->tcp_incoming_syn;
+}
+
+STEP __u32 first_state(const struct packet *p) {
+  if (p->headers.protocol != PROTOCOL_TCP)
+    return STATE_OPEN;
+  return p->headers.family == FAMILY_6 ? STATE_V6_INIT : STATE_V4_INIT;
+}
+
+/* Sets the timer; false if the session has ended. */
+STEP bool session_refresh(struct session *session, __u32 now, __u32 timeout) {
+  __u32 wanted = now + timeout;
+
+  for (int i = 0; i < 4; i++) {
+    __u32 seen = READ(session->expires);
+
+    if (seen == SESSION_DEAD)
+      return false;
+    if (seen == wanted || SWAP_IF(session->expires, seen, wanted))
+      return true;
+  }
+  return true; /* somebody else refreshed it at the same moment, more than once */
+}
+
+STEP void session_account(struct packet *p, struct session *session) {
+  __u32 bytes = p->length;
+
+  if (!p->policy->accounting)
+    return;
+  if (p->headers.family == FAMILY_4)
+    bytes = p->headers.transport_length + IPV6_HEADER;
+  ADD(session->packets, p->segments);
+  ADD(session->bytes, bytes);
+}
+
+/* A packet of a session that exists: state, timer, counts. */
+STEP enum verdict session_advance(struct packet *p, struct session *session) {
+  __u32 timeout = first_timeout(p);
+
+  if (p->headers.protocol == PROTOCOL_TCP) {
+    struct tcp_step step = tcp_next(READ(session->state), p->headers.family, p->headers.tcp_flags,
+                                    &p->policy->timeouts);
+    WRITE(session->state, (__u8)step.state);
+    timeout = step.timeout;
+  }
+  if (timeout ? !session_refresh(session, p->now, timeout) : READ(session->expires) == SESSION_DEAD)
+    return drop(p, REASON_dying);
+  session_account(p, session);
+  return VERDICT_NEXT;
+}
+
+/* Only a SYN opens a TCP session, a reset or a stray segment does not (RFC 6146 3.5.2.2, CLOSED).
+ */
+STEP bool opens_session(const struct packet *p) {
+  return p->headers.protocol != PROTOCOL_TCP ||
+         (p->headers.tcp_flags & (TCP_SYN | TCP_RST)) == TCP_SYN;
+}
+
+/* Makes the session p->scratch->session_key for a binding that is held. On failure the caller
+ * releases what it holds. *lost: another CPU was first, its session is the one. */
+STEP enum verdict session_insert_new(struct packet *p, const struct address *inside,
+                                     __be16 inside_port, bool *lost) {
+  struct session *value = &p->scratch->session;
+  struct session *winner;
+
+  value->inside = *inside;
+  value->prefix = p->prefix.address;
+  value->packets = 0;
+  value->bytes = 0;
+  value->inside_port = inside_port;
+  value->prefix_length = p->prefix.length;
+  value->state = (__u8)first_state(p);
+  value->expires = p->now + first_timeout(p);
+  value->made = p->now;
+  value->subscriber_prefix = p->policy->subscriber_prefix;
+  value->pad[0] = value->pad[1] = value->pad[2] = 0;
+  session_account(p, value);
+  switch (session_insert(p, &p->scratch->session_key, value)) {
+  case INSERTED:
+    count(p, REASON_session_made);
+    return VERDICT_NEXT;
+  case FULL:
+    return drop(p, REASON_table_full);
+  default:
+    break;
+  }
+  count(p, REASON_race_lost);
+  *lost = true;
+  winner = session_find(p, &p->scratch->session_key);
+  return winner ? session_advance(p, winner) : drop(p, REASON_dying);
+}
+
+STEP void session_key_of(struct packet *p, __be32 pool_address, __be16 pool_port,
+                         __be32 remote_address, __be16 remote_port) {
+  struct session_key *key = &p->scratch->session_key;
+
+  key->pool_address = pool_address;
+  key->pool_port = pool_port;
+  key->remote_address = remote_address;
+  key->remote_port = p->headers.protocol == PROTOCOL_ICMP ? 0 : remote_port;
+  key->protocol = p->headers.protocol;
+  key->pad[0] = key->pad[1] = key->pad[2] = 0;
+}
+
+/* --- IPv6 to IPv4 ------------------------------------------------------------------------------
+ */
+
+STEP bool is_allowed(const struct packet *p) {
+  for (int i = 0; i < MAX_ALLOW; i++) {
+    if (i >= p->policy->allow_count)
+      break;
+    if (in_prefix(&p->in.source, &p->policy->allow[i]))
+      return true;
+  }
+  return false;
+}
+
+/* The tuple a packet to IPv4 leaves with; the destination was set by classify. */
+STEP void leave_by(struct packet *p, const struct binding *binding) {
+  set_address4(&p->out.source, binding->pool_address);
+  p->out.source_port = binding->pool_port;
+  p->out.destination_port =
+      p->headers.protocol == PROTOCOL_ICMP ? binding->pool_port : p->in.destination_port;
+}
+
+/* First packet of a session: admission, binding, session; all or nothing. */
+STEP enum verdict session_open_outbound(struct packet *p, struct binding *binding) {
+  struct scratch *s = p->scratch;
+  __be32 pool_address = 0;
+  bool lost = false;
+  enum verdict v;
+
+  if (!is_allowed(p))
+    return drop(p, REASON_not_allowed);
+  subscriber_key_of(&s->subscriber_key, &p->in.source, p->policy->subscriber_prefix);
+  v = subscriber_charge(p, &s->subscriber_key, &pool_address);
+  if (v != VERDICT_NEXT)
+    return v;
+  if (!binding)
+    v = binding_make(p, pool_address, &binding);
+  if (v != VERDICT_NEXT) {
+    subscriber_release(p, &s->subscriber_key);
+    return v;
+  }
+  if (!binding_hold(binding)) {
+    subscriber_release(p, &s->subscriber_key);
+    return drop(p, REASON_dying);
+  }
+  leave_by(p, binding);
+  session_key_of(p, p->out.source.word[0], p->out.source_port, p->out.destination.word[0],
+                 p->out.destination_port);
+  v = session_insert_new(p, &p->in.source, p->in.source_port, &lost);
+  if (v != VERDICT_NEXT || lost) {
+    binding_release(p, &s->binding_key, binding);
+    subscriber_release(p, &s->subscriber_key);
+  }
+  return v;
+}
+
+STEP enum verdict session_outbound(struct packet *p) {
+  struct scratch *s = p->scratch;
+  struct binding *binding;
+  struct session *session;
+
+  s->binding_key.inside = p->in.source;
+  s->binding_key.inside_port = p->in.source_port;
+  s->binding_key.protocol = p->headers.protocol;
+  s->binding_key.pad = 0;
+  binding = binding_find(p, &s->binding_key);
+  if (!binding)
+    return opens_session(p) ? session_open_outbound(p, NULL) : drop(p, REASON_tcp_not_syn);
+
+  leave_by(p, binding);
+  session_key_of(p, p->out.source.word[0], p->out.source_port, p->out.destination.word[0],
+                 p->out.destination_port);
+  session = session_find(p, &s->session_key);
+  if (session)
+    return session_advance(p, session);
+  if (opens_session(p))
+    return session_open_outbound(p, binding);
+  /* RFC 6146 3.5.2.2, CLOSED: with a binding the segment goes on, and changes nothing. */
+  return is_allowed(p) ? VERDICT_NEXT : drop(p, REASON_not_allowed);
+}
+
+/* --- IPv4 to IPv6 ------------------------------------------------------------------------------
+ */
+
+/* The tuple a packet to IPv6 leaves with. */
+STEP void arrive_at(struct packet *p, const struct address *inside, __be16 inside_port) {
+  rfc6052_embed(&p->out.source, &p->prefix, p->in.source.word[0]);
+  p->out.destination = *inside;
+  p->out.destination_port = inside_port;
+  p->out.source_port = p->headers.protocol == PROTOCOL_ICMP ? inside_port : p->in.source_port;
+}
+
+/* Somebody new speaks to a port that is bound: endpoint-independent filtering lets him in. */
+STEP enum verdict session_open_inbound(struct packet *p, const struct port *port) {
+  struct scratch *s = p->scratch;
+  __be32 pool_address = 0;
+  struct binding *binding;
+  bool lost = false;
+  enum verdict v;
+
+  s->binding_key.inside = port->inside;
+  s->binding_key.inside_port = port->inside_port;
+  s->binding_key.protocol = p->headers.protocol;
+  s->binding_key.pad = 0;
+  binding = binding_find(p, &s->binding_key);
+  if (!binding || !binding_hold(binding))
+    return drop(p, REASON_no_binding);
+  subscriber_key_of(&s->subscriber_key, &port->inside, p->policy->subscriber_prefix);
+  v = subscriber_charge(p, &s->subscriber_key, &pool_address);
+  if (v != VERDICT_NEXT) {
+    binding_release(p, &s->binding_key, binding);
+    return v;
+  }
+  v = session_insert_new(p, &port->inside, port->inside_port, &lost);
+  if (v != VERDICT_NEXT || lost) {
+    binding_release(p, &s->binding_key, binding);
+    subscriber_release(p, &s->subscriber_key);
+  }
+  return v;
+}
+
+STEP enum verdict session_inbound_unknown(struct packet *p) {
+  struct port_key *key = &p->scratch->port_key;
+  struct port *port;
+
+  key->pool_address = p->in.destination.word[0];
+  key->pool_port = p->in.destination_port;
+  key->protocol = p->headers.protocol;
+  key->pad = 0;
+  port = port_find(p, key);
+  if (!port)
+    return drop(p, REASON_no_binding);
+  p->prefix = p->policy->prefix[0];
+  if (is_refused_private(p, p->in.source.word[0]))
+    return drop(p, REASON_private_destination);
+  arrive_at(p, &port->inside, port->inside_port);
+  return opens_session(p) ? session_open_inbound(p, port) : VERDICT_NEXT;
+}
+
+STEP enum verdict session_inbound(struct packet *p) {
+  struct session *session;
+
+  session_key_of(p, p->in.destination.word[0], p->in.destination_port, p->in.source.word[0],
+                 p->in.source_port);
+  session = session_find(p, &p->scratch->session_key);
+  if (!session)
+    return session_inbound_unknown(p);
+  p->prefix.address = session->prefix;
+  p->prefix.length = session->prefix_length;
+  arrive_at(p, &session->inside, session->inside_port);
+  return session_advance(p, session);
+}
+
+STEP enum verdict session(struct packet *p) {
+  return p->headers.family == FAMILY_6 ? session_outbound(p) : session_inbound(p);
+}
+
+#endif

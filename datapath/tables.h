@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only
+ *
+ * The table access that each target supplies, for binding, port, session and subscriber alike:
+ *
+ *   struct X *X_find(p, key)            the entry, or NULL; valid until this packet is done
+ *   int X_insert(p, key, value)         INSERTED, EXISTS (somebody has the key) or FULL; atomic
+ *   void X_remove(p, key)               takes the entry out of the table
+ *
+ * and, for fields that several CPUs change: READ(field), WRITE(field, value), ADD(field, n)
+ * (returns the old value) and SWAP_IF(field, old, new) (compare and swap; true if it took place).
+ */
+#ifndef VIADUCT_DATAPATH_TABLES_H
+#define VIADUCT_DATAPATH_TABLES_H
+
+#include "datapath/types.h"
+
+enum insertion { INSERTED = 0, EXISTS, FULL };
+
+#endif
