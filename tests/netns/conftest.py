@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""Fixtures: `gateway_lab` (everything runs, offloads on and then off) and `bare_lab` (the test starts
+the daemon itself). A machine that cannot make network namespaces skips with exit code 77.
+"""
+
+import pathlib
+import signal
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+
+import pytest  # noqa: E402
+
+import lab as labs  # noqa: E402
+
+SKIP_CODE = 77
+SECONDS = 110  # a little less than CTest's limit, so that the lab is still taken down
+
+
+def _too_late(*_):
+    raise TimeoutError(f"the test file took longer than {SECONDS} s")
+
+
+def _end(*_):
+    raise KeyboardInterrupt
+
+
+def pytest_sessionstart(session):
+    reason = labs.cannot_run()
+    for program in ("viaductd", "viaduct"):
+        if not reason and not (labs.BIN / program).exists():
+            pytest.exit(f"{labs.BIN / program} is not built (VIADUCT_BIN names the folder)", 1)
+    if reason:
+        print(f"SKIP: {reason}")
+        pytest.exit(f"skipped: {reason}", SKIP_CODE)
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGALRM, _too_late)
+    signal.alarm(SECONDS)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    """The logs of everything that ran go with a failure."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.failed:
+        for value in getattr(item, "funcargs", {}).values():
+            if isinstance(value, labs.Lab):
+                report.sections.append(("logs of the lab", value.logs()))
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["offloads", "no-offloads"])
+def gateway_lab(request):
+    """nginx, the zones, viaductd with DNS64: all started, shared by the tests of a file."""
+    with labs.Lab(offloads=request.param) as lab:
+        lab.start_web()
+        lab.start_dns()
+        lab.start_daemon(dns64=lab.DNS64)
+        yield lab
+
+
+@pytest.fixture
+def bare_lab():
+    """Namespaces only, a fresh one for each test."""
+    with labs.Lab() as lab:
+        yield lab
+
+
+@pytest.fixture
+def nat_lab(bare_lab):
+    """viaductd without DNS64, a fresh one for each test."""
+    bare_lab.start_daemon()
+    return bare_lab

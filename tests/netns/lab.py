@@ -1,0 +1,495 @@
+# SPDX-License-Identifier: MIT
+"""The lab: three network namespaces, the real viaductd between two of them.
+
+           client                        gateway                         server
+    +------------------+      +-------------------------------+     +------------------+
+    |  IPv6 only       |      |            viaductd           |     |  IPv4 only       |
+    |                  |      |  64:ff9b::/96 -> nvi0 <- pool |     |  nginx, unbound  |
+    |             eth0 +------+ lan            |          wan +-----+ eth0             |
+    +------------------+      +-------------------------------+     +------------------+
+      2001:db8:64::10/64        2001:db8:64::1/64                     198.51.100.80/24
+      2001:db8:bad::10/64       2001:db8:bad::1/64                    198.51.100.81/24
+      (only what a test adds)   198.51.100.1/24
+                                pool4: 198.51.100.64 (proxied ARP)    203.0.113.0/24 via the gateway
+                                       203.0.113.10  (routed), where a test asks for it
+
+The server has a real zone, example.net, and ipv4only.arpa (RFC 7050), served by an unbound of its
+own as authoritative zones; the gateway's DNS64 is the unbound that viaductd runs. The MTU is 1500
+everywhere.
+
+Standard library only: the smoke test runs it inside virtual machines that have little else. Names
+carry the process id, so that several labs live side by side. Everything a lab makes is removed by
+close(): processes by their pid, namespaces, the folder with sockets, configurations and logs.
+"""
+
+import atexit
+import contextlib
+import ctypes
+import ipaddress
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("VIADUCT_BIN") or REPOSITORY / "build" / "bin")
+
+PREFIX = "64:ff9b::"
+CLIENT = "2001:db8:64::10"
+GATEWAY6 = "2001:db8:64::1"
+GATEWAY4 = "198.51.100.1"
+SERVER = "198.51.100.80"
+SERVER2 = "198.51.100.81"
+POOL = "198.51.100.64"
+POOL_ROUTED = "203.0.113.10"
+STRANGER = "2001:db8:bad::10"
+PLAIN_SERVER6 = "2001:db8:80::80"
+
+CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
+_serial = 0
+
+
+class LabError(Exception):
+    """Something the lab needs did not happen; the text says what and shows what the program said."""
+
+
+def embed(ipv4, prefix=PREFIX):
+    """The IPv6 address under which a /96 prefix shows an IPv4 address (RFC 6052)."""
+    base = int(ipaddress.IPv6Address(prefix))
+    return str(ipaddress.IPv6Address(base | int(ipaddress.IPv4Address(ipv4))))
+
+
+def wait_for(what, condition, seconds=10.0, every=0.05):
+    """Polls until condition() is true and returns its value; says what did not happen."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise LabError(f"not within {seconds:g} s: {what}")
+        time.sleep(every)
+
+
+def cannot_run():
+    """Why this machine cannot run a lab; empty where it can."""
+    if os.geteuid() != 0:
+        return "network namespaces need root"
+    for program in ("ip", "nsenter"):
+        if not shutil.which(program):
+            return f"{program} is not installed"
+    name = f"viaduct-probe-{os.getpid()}"
+    made = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True)
+    if made.returncode != 0:
+        return f"no network namespace can be made: {made.stderr.strip()}"
+    subprocess.run(["ip", "netns", "del", name], check=True)
+    return ""
+
+
+def toml(sections):
+    """A configuration as text: {"nat64": {"prefix": ...}, ...}; a section that is None is left out."""
+
+    def value(item):
+        if isinstance(item, dict):
+            return "{ " + ", ".join(f"{k} = {value(v)}" for k, v in item.items()) + " }"
+        if isinstance(item, (list, tuple)):
+            return "[" + ", ".join(value(v) for v in item) + "]"
+        return json.dumps(item)
+
+    lines = []
+    for name, keys in sections.items():
+        if keys is None:
+            continue
+        lines.append(f"[{name}]")
+        lines += [f"{key} = {value(item)}" for key, item in keys.items()]
+        lines.append("")
+    return "\n".join(lines)
+
+
+class Namespace:
+    """One network namespace; commands, sockets and sysctls in it."""
+
+    def __init__(self, name):
+        self.name = name
+        self.path = f"/run/netns/{name}"
+        subprocess.run(["ip", "netns", "add", name], check=True)
+        for family in ("ipv4", "ipv6"):
+            for scope in ("all", "default"):
+                self.sysctl(f"net/{family}/conf/{scope}/forwarding", 0)
+        for scope in ("all", "default"):
+            self.sysctl(f"net/ipv6/conf/{scope}/accept_dad", 0)
+            self.sysctl(f"net/ipv6/conf/{scope}/accept_ra", 0)
+            self.sysctl(f"net/ipv6/conf/{scope}/router_solicitations", 0)
+        self.ip("link", "set", "lo", "up")
+
+    @contextlib.contextmanager
+    def entered(self):
+        """This thread is in the namespace meanwhile; sockets opened stay in it."""
+        home = os.open(f"/proc/self/task/{threading.get_native_id()}/ns/net", os.O_RDONLY)
+        there = os.open(self.path, os.O_RDONLY)
+        try:
+            _setns(there)
+            try:
+                yield
+            finally:
+                _setns(home)
+        finally:
+            os.close(there)
+            os.close(home)
+
+    def socket(self, *args):
+        with self.entered():
+            return socket.socket(*args)
+
+    def sysctl(self, key, value=None):
+        path = f"/proc/sys/{key}"
+        with self.entered():
+            if value is None:
+                with open(path, encoding="ascii", errors="replace") as file:
+                    return file.read().strip()
+            with open(path, "w", encoding="ascii") as file:
+                file.write(str(value))
+        return None
+
+    def command(self, args):
+        return ["nsenter", f"--net={self.path}", "--", *map(str, args)]
+
+    def run(self, *args, check=True, timeout=30, **options):
+        done = subprocess.run(self.command(args), capture_output=True, text=True, timeout=timeout,
+                              **options)
+        if check and done.returncode != 0:
+            raise LabError(f"in {self.name}: {' '.join(map(str, args))}\nexit code "
+                           f"{done.returncode}\n{done.stdout}{done.stderr}")
+        return done
+
+    def ip(self, *args):
+        return self.run("ip", *args).stdout
+
+    def ip_json(self, *args):
+        text = self.run("ip", "-j", *args).stdout.strip()
+        return json.loads(text) if text else []
+
+    def mac(self, device):
+        return self.ip_json("link", "show", "dev", device)[0]["address"]
+
+    def pids(self):
+        text = subprocess.run(["ip", "netns", "pids", self.name], capture_output=True,
+                              text=True).stdout
+        return [int(pid) for pid in text.split()]
+
+    def pids_of(self, program):
+        """The processes in here whose program has this name."""
+        return [pid for pid in self.pids() if _program_of(pid) == program]
+
+    def close(self):
+        for pid in self.pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(LabError):
+            wait_for(f"the end of every process in {self.name}", lambda: not self.pids(), 2)
+        subprocess.run(["ip", "netns", "del", self.name], stderr=subprocess.DEVNULL)
+
+
+def _setns(fd):
+    if _libc.setns(fd, CLONE_NEWNET) != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f"setns: {os.strerror(error)}")
+
+
+def _program_of(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/comm").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+class Process:
+    """A program that runs until it is stopped; what it says is kept for the failure report."""
+
+    def __init__(self, name, args, folder, **options):
+        self.name = name
+        self.log = folder / f"{name}.log"
+        with open(self.log, "ab") as log:
+            self.popen = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=log,
+                                          stderr=subprocess.STDOUT, **options)
+
+    @property
+    def pid(self):
+        return self.popen.pid
+
+    def running(self):
+        return self.popen.poll() is None
+
+    def said(self):
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def stop(self, how=signal.SIGTERM, seconds=10):
+        """Ends it and returns its exit code; negative where a signal ended it."""
+        if self.running():
+            self.popen.send_signal(how)
+        try:
+            return self.popen.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            self.popen.wait()
+            raise LabError(f"{self.name} did not end within {seconds} s\n{self.said()}") from None
+
+
+class Lab:
+    """The three namespaces, what runs in them, and the user's own command to ask with."""
+
+    def __init__(self, offloads=True, pool4=(POOL,)):
+        global _serial
+        _serial += 1
+        self._closed = False
+        self.offloads = offloads
+        self.processes = []
+        self.namespaces = []
+        self.daemon = None
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="viaduct-lab-"))
+        self.folder.chmod(0o755)
+        atexit.register(self.close)
+        self.socket_path = self.folder / "control.sock"
+        self.config_path = self.folder / "viaduct.toml"
+        self.pool4 = list(pool4)
+        try:
+            self._wire(f"vl{os.getpid()}-{_serial}")
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def _wire(self, tag):
+        def namespace(role):
+            made = Namespace(f"{tag}-{role}")
+            self.namespaces.append(made)
+            return made
+
+        self.client, self.gateway, self.server = map(namespace, ("client", "gateway", "server"))
+        for device, peer in (("lan", self.client), ("wan", self.server)):
+            subprocess.run(["ip", "link", "add", device, "netns", self.gateway.name, "type", "veth",
+                            "peer", "name", "eth0", "netns", peer.name], check=True)
+        self.ports = [(self.client, "eth0"), (self.gateway, "lan"), (self.gateway, "wan"),
+                      (self.server, "eth0")]
+        for where, device in self.ports:
+            where.ip("link", "set", device, "up")
+            if not self.offloads:
+                where.run("ethtool", "-K", device, "tx", "off", "tso", "off", "gso", "off", "gro",
+                          "off")
+        self.client.ip("address", "add", f"{CLIENT}/64", "dev", "eth0", "nodad")
+        self.gateway.ip("address", "add", f"{GATEWAY6}/64", "dev", "lan", "nodad")
+        self.gateway.ip("address", "add", f"{GATEWAY4}/24", "dev", "wan")
+        for address in (SERVER, SERVER2):
+            self.server.ip("address", "add", f"{address}/24", "dev", "eth0")
+        self.client.ip("-6", "route", "add", "default", "via", GATEWAY6)
+        self.server.ip("route", "add", "203.0.113.0/24", "via", GATEWAY4)
+
+    # --- programs -------------------------------------------------------------------------------
+
+    def start(self, name, where, args, **options):
+        process = Process(name, where.command(args), self.folder, **options)
+        self.processes.append(process)
+        return process
+
+    def _start_listening(self, name, args, address, port):
+        """Starts a server in the server namespace and waits until it takes a TCP connection."""
+        process = self.start(name, self.server, args)
+
+        def ready():
+            if not process.running():
+                raise LabError(f"{name} ended at its start\n{process.said()}")
+            with self.server.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+                return probe.connect_ex((address, port)) == 0
+
+        wait_for(f"{name} listens at {address}:{port}", ready)
+        return process
+
+    def start_web(self):
+        """nginx on the server; returns the folder it serves."""
+        root = self.folder / "www"
+        root.mkdir(exist_ok=True)
+        (root / "index.html").write_text("Hello from the IPv4-only server.\n", encoding="ascii")
+        self.web_log = self.folder / "access.log"
+        config = self.folder / "nginx.conf"
+        config.write_text(_NGINX.format(folder=self.folder, address=SERVER), encoding="ascii")
+        self._start_listening("nginx", ["nginx", "-p", self.folder, "-e", "stderr", "-c", config],
+                              SERVER, 80)
+        return root
+
+    def start_dns(self):
+        """The server's own unbound, authoritative for example.net and ipv4only.arpa."""
+        zones = {"example.net": _EXAMPLE_NET, "ipv4only.arpa": _IPV4ONLY_ARPA, ".": _ROOT}
+        text = _UNBOUND.format(folder=self.folder, address=SERVER)
+        for zone, records in zones.items():
+            file = self.folder / f"zone-{zone.replace('.', '-')}"
+            file.write_text(records, encoding="ascii")
+            text += (f'auth-zone:\n  name: "{zone}"\n  zonefile: "{file}"\n'
+                     "  for-downstream: yes\n  for-upstream: no\n  fallback-enabled: no\n")
+        config = self.folder / "zones.conf"
+        config.write_text(text, encoding="ascii")
+        self._start_listening("zones", ["unbound", "-d", "-p", "-c", config], SERVER, 53)
+
+    def command_with_dns(self, args, resolver=GATEWAY6):
+        """args, for Namespace.run: with /etc/resolv.conf naming the resolver, for that program only."""
+        resolv = self.folder / "resolv.conf"
+        resolv.write_text(f"nameserver {resolver}\noptions timeout:2 attempts:3\n", encoding="ascii")
+        switch = self.folder / "nsswitch.conf"
+        switch.write_text("passwd: files\ngroup: files\nhosts: files dns\n", encoding="ascii")
+        script = ('mount --bind "$1" /etc/resolv.conf && mount --bind "$2" /etc/nsswitch.conf '
+                  '&& shift 2 && exec "$@"')
+        return ["unshare", "--mount", "sh", "-c", script, "sh", resolv, switch, *args]
+
+    def on_client(self, *args, **options):
+        """Runs a program on the client, which finds names through the gateway's DNS64."""
+        return self.client.run(*self.command_with_dns(args), **options)
+
+    # --- the daemon -----------------------------------------------------------------------------
+
+    def config(self, **sections):
+        """The lab's configuration; a section given here replaces or adds single keys, None removes it."""
+        whole = {
+            "nvi": {"name": "nvi0", "engine": "tun"},
+            "nat64": {"prefix": f"{PREFIX}/96", "pool4": self.pool4,
+                      "allow": ["2001:db8:64::/64"]},
+            "dns64": None,
+            "control": {"socket": str(self.socket_path)},
+        }
+        for name, keys in sections.items():
+            whole[name] = None if keys is None else {**(whole.get(name) or {}), **keys}
+        return {name: keys for name, keys in whole.items() if keys is not None}
+
+    DNS64 = {"listen": [GATEWAY6], "upstream": [SERVER]}
+
+    def write_config(self, **sections):
+        self.config_path.write_text(toml(self.config(**sections)), encoding="utf-8")
+
+    def start_daemon(self, wait=True, wrapper=(), **sections):
+        """viaductd on the gateway; returns when the user's command gets an answer from it."""
+        self.write_config(**sections)
+        self.daemon = self.start("viaductd", self.gateway,
+                                 [*wrapper, BIN / "viaductd", "--config", self.config_path])
+        if wait:
+            self.wait_daemon()
+            if sections.get("dns64"):
+                self.wait_dns64()
+        return self.daemon
+
+    def wait_daemon(self):
+        def ready():
+            if not self.daemon.running():
+                raise LabError(f"viaductd ended at its start, exit code "
+                               f"{self.daemon.popen.returncode}\n{self.daemon.said()}")
+            return self.viaduct("show", "status", "--json", check=False).returncode == 0
+
+        wait_for("viaductd answers `viaduct show status`", ready)
+
+    def wait_dns64(self, seconds=20):
+        wait_for("DNS64 is healthy",
+                 lambda: self.show("status")[0]["dns64"]["state"] == "healthy", seconds, 0.1)
+
+    def run_daemon_once(self, wrapper=(), timeout=20):
+        """Runs viaductd with the present configuration where it is expected to refuse."""
+        return self.gateway.run(*wrapper, BIN / "viaductd", "--config", self.config_path,
+                                check=False, timeout=timeout)
+
+    def stop_daemon(self, how=signal.SIGTERM):
+        return self.daemon.stop(how)
+
+    def viaduct(self, *args, check=True, timeout=20):
+        return self.gateway.run(BIN / "viaduct", "--socket", self.socket_path, *args, check=check,
+                                timeout=timeout)
+
+    def show(self, what):
+        return json.loads(self.viaduct("show", what, "--json").stdout)
+
+    def counters(self):
+        return {item["name"]: item["value"] for item in self.show("counters")}
+
+    def sessions(self, **wanted):
+        return [item for item in self.show("sessions")
+                if all(item[key] == value for key, value in wanted.items())]
+
+    # --- the end --------------------------------------------------------------------------------
+
+    def logs(self):
+        parts = []
+        for process in self.processes:
+            code = process.popen.poll()
+            state = "still runs" if code is None else f"exit code {code}"
+            parts.append(f"--- {process.name} (pid {process.pid}, {state})\n{process.said()[-6000:]}")
+        return "\n".join(parts)
+
+    def close(self):
+        if self._closed:
+            return
+        self._closed = True
+        atexit.unregister(self.close)
+        for process in reversed(self.processes):
+            with contextlib.suppress(LabError):
+                process.stop()
+        for namespace in self.namespaces:
+            namespace.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+_NGINX = """\
+daemon off;
+master_process off;
+pid {folder}/nginx.pid;
+error_log stderr;
+events {{ worker_connections 256; }}
+http {{
+  access_log {folder}/access.log;
+  client_body_temp_path {folder}/nginx-body;
+  proxy_temp_path {folder}/nginx-proxy;
+  fastcgi_temp_path {folder}/nginx-fastcgi;
+  uwsgi_temp_path {folder}/nginx-uwsgi;
+  scgi_temp_path {folder}/nginx-scgi;
+  server {{ listen {address}:80; root {folder}/www; }}
+}}
+"""
+
+_UNBOUND = """\
+server:
+  interface: {address}
+  access-control: 0.0.0.0/0 allow
+  do-ip6: no
+  chroot: ""
+  username: ""
+  directory: "{folder}"
+  pidfile: ""
+  use-syslog: no
+  logfile: ""
+  do-daemonize: no
+  module-config: "iterator"
+  num-threads: 1
+  max-udp-size: 4096
+remote-control:
+  control-enable: no
+"""
+
+_SOA = "@ 60 IN SOA ns.example.net. hostmaster.example.net. 1 3600 600 86400 60\n@ 60 IN NS ns.example.net.\n"
+
+_EXAMPLE_NET = ("$ORIGIN example.net.\n" + _SOA + f"""\
+ns    60 IN A {SERVER}
+web   60 IN A {SERVER}
+web2  60 IN A {SERVER2}
+dual  60 IN A {SERVER}
+dual  60 IN AAAA {PLAIN_SERVER6}
+big   60 IN TXT """ + " ".join('"' + letter * 232 + '"' for letter in "abcde") + "\n")
+
+_IPV4ONLY_ARPA = "$ORIGIN ipv4only.arpa.\n" + _SOA + "@ 60 IN A 192.0.0.170\n@ 60 IN A 192.0.0.171\n"
+
+_ROOT = "$ORIGIN .\n" + _SOA

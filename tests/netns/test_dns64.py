@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MIT
+"""DNS64 by the supervised unbound: addresses for names that have only IPv4, `synthesize`, `allow`,
+its health in `show status`, and its return after a crash."""
+
+import os
+import signal
+
+import pytest
+
+import lab as labs
+
+
+@pytest.fixture
+def dns_lab(bare_lab):
+    bare_lab.start_dns()
+    return bare_lab
+
+
+def aaaa(lab, name, *more):
+    return lab.client.run("dig", f"@{labs.GATEWAY6}", "+short", "+tries=2", "+time=3", *more, name,
+                          "AAAA").stdout.split()
+
+
+def test_names_with_ipv4_only_get_an_address(dns_lab):
+    dns_lab.start_daemon(dns64=dns_lab.DNS64)
+    assert aaaa(dns_lab, "web.example.net") == [labs.embed(labs.SERVER)]
+    assert aaaa(dns_lab, "web2.example.net", "+tcp") == [labs.embed(labs.SERVER2)]
+    assert sorted(aaaa(dns_lab, "ipv4only.arpa")) == sorted(
+        labs.embed(address) for address in ("192.0.0.170", "192.0.0.171"))
+    assert aaaa(dns_lab, "dual.example.net") == [labs.PLAIN_SERVER6]
+    assert aaaa(dns_lab, "nothing.example.net") == []
+
+
+def test_another_prefix(dns_lab):
+    dns_lab.start_daemon(dns64=dns_lab.DNS64, nat64={"prefix": "2001:db8:ff9b::/96"})
+    assert aaaa(dns_lab, "web.example.net") == [labs.embed(labs.SERVER, "2001:db8:ff9b::")]
+    said = dns_lab.on_client("ping", "-c", "1", "-W", "2", "web.example.net").stdout
+    assert "1 received" in said
+
+
+def test_synthesize_always(dns_lab):
+    dns_lab.start_daemon(dns64={**dns_lab.DNS64, "synthesize": "always"})
+    assert aaaa(dns_lab, "dual.example.net") == [labs.embed(labs.SERVER)]
+    assert aaaa(dns_lab, "web.example.net") == [labs.embed(labs.SERVER)]
+
+
+def test_who_is_not_allowed_is_refused(dns_lab):
+    dns_lab.client.ip("address", "add", f"{labs.STRANGER}/64", "dev", "eth0", "nodad")
+    dns_lab.gateway.ip("address", "add", "2001:db8:bad::1/64", "dev", "lan", "nodad")
+    dns_lab.start_daemon(dns64=dns_lab.DNS64)
+    said = dns_lab.client.run("dig", "-b", labs.STRANGER, f"@{labs.GATEWAY6}", "+tries=1", "+time=1",
+                              "web.example.net", "AAAA", check=False).stdout
+    assert "status: REFUSED" in said or "no servers could be reached" in said or "timed out" in said
+    assert labs.embed(labs.SERVER) not in said
+    assert aaaa(dns_lab, "web.example.net", "-b", labs.CLIENT) == [labs.embed(labs.SERVER)]
+
+
+def test_it_comes_back_after_a_crash(dns_lab):
+    dns_lab.start_daemon(dns64=dns_lab.DNS64)
+    assert dns_lab.show("status")[0]["dns64"]["restarts"] == 0
+    before = dns_lab.gateway.pids_of("unbound")
+    assert before
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    labs.wait_for("the restart is counted",
+                  lambda: dns_lab.show("status")[0]["dns64"]["restarts"] >= 1, 10)
+    dns_lab.wait_dns64()
+    after = dns_lab.gateway.pids_of("unbound")
+    assert after and not set(after) & set(before)
+    assert aaaa(dns_lab, "web.example.net") == [labs.embed(labs.SERVER)]
+
+
+def test_an_upstream_that_is_silent_shows_as_failing(bare_lab):
+    bare_lab.start_daemon(dns64=None)
+    bare_lab.stop_daemon()
+    bare_lab.write_config(dns64=bare_lab.DNS64)  # nobody serves the zone
+    bare_lab.daemon = bare_lab.start("viaductd", bare_lab.gateway,
+                                     [labs.BIN / "viaductd", "--config", bare_lab.config_path])
+    bare_lab.wait_daemon()
+    state = labs.wait_for("DNS64 is seen to fail", lambda: [
+        item for item in bare_lab.show("status") if item["dns64"]["state"] == "failing"], 30, 0.2)
+    assert state[0]["dns64"]["detail"]
+    assert bare_lab.client.run("ping", "-c", "1", "-W", "2", labs.embed(labs.SERVER)).returncode == 0

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: MIT
+"""A subscriber's sessions end at its limit, the table's at its own; both are counted, nobody's sessions break."""
+
+import lab as labs
+from packets import Connection, TcpEcho, drain, udp_socket
+
+
+def open_many(lab, count):
+    client = udp_socket(lab.client, labs.CLIENT)
+    for port in range(5000, 5000 + count):
+        client.sendto(b"x", (labs.embed(labs.SERVER), port))
+    client.close()
+
+
+def test_per_subscriber(bare_lab):
+    bare_lab.start_daemon(nat64={"max_sessions_per_subscriber": 20})
+    with TcpEcho(bare_lab.server, labs.SERVER, 7), Connection(
+            bare_lab.client, labs.embed(labs.SERVER), 7) as connection:
+        open_many(bare_lab, 50)
+        drain(lambda: bare_lab.counters()["subscriber_quota"] >= 31)
+        assert bare_lab.counters()["subscriber_quota"] == 31
+        assert bare_lab.show("status")[0]["sessions"] == 20
+        connection.talk()
+
+
+def test_of_the_whole_table(bare_lab):
+    bare_lab.start_daemon(nat64={"max_sessions": 64})
+    with TcpEcho(bare_lab.server, labs.SERVER, 7), Connection(
+            bare_lab.client, labs.embed(labs.SERVER), 7) as connection:
+        open_many(bare_lab, 200)
+        drain(lambda: bare_lab.counters()["table_full"] > 0)
+        assert bare_lab.counters()["table_full"] > 0
+        assert bare_lab.show("status")[0]["sessions"] <= 64
+        connection.talk()
+
+
+def test_pool_exhausted(bare_lab):
+    bare_lab.start_daemon(nat64={"pool4": [{"address": labs.POOL, "ports": "50000-50009"}]})
+    sockets = [udp_socket(bare_lab.client, labs.CLIENT) for _ in range(15)]
+    for client in sockets:
+        client.sendto(b"x", (labs.embed(labs.SERVER), 5000))
+    drain(lambda: bare_lab.counters()["no_port"] >= 5)
+    assert bare_lab.counters()["no_port"] == 5
+    assert bare_lab.show("pools")[0]["udp"] == 10
+    for client in sockets:
+        client.close()
