@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: MIT
+//
+// What the subcommands share: the options that every one has, and the exit codes.
+#pragma once
+
+#include "base/result.h"
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <string_view>
+
+namespace viaduct::cli {
+
+enum Exit : int {
+  exit_good = 0,
+  exit_failed = 1, // viaductd said no, or cannot be reached
+  exit_usage = 2,  // wrong command line or configuration
+};
+
+struct Options {
+  std::string socket = "/run/viaduct/control.sock";
+  bool json = false;
+  bool all = false;       // show counters
+  std::string what;       // show
+  std::string file;       // check
+  bool canonical = false; // check
+};
+
+// One line of the table in main.cpp.
+struct Subcommand {
+  const char *name;
+  const char *help;
+  void (*add_options)(CLI::App &app, Options &options); // may be null
+  int (*run)(const Options &options);
+};
+
+// "viaduct: MESSAGE" on standard error, on one line and without control characters.
+void complain(std::string_view message);
+
+void check_options(CLI::App &app, Options &options);
+int check(const Options &options);
+void show_options(CLI::App &app, Options &options);
+int show(const Options &options);
+int reload(const Options &options);
+void version_options(CLI::App &app, Options &options);
+int version(const Options &options);
+
+} // namespace viaduct::cli

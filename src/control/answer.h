@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+//
+// An answer to a request is pulled item by item, so that a million sessions are written while the
+// client reads them and never stand in memory.
+#pragma once
+
+#include "base/result.h"
+
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace viaduct::control {
+
+class Answer {
+public:
+  enum class Step {
+    item,  // `item` was set
+    again, // a bounded piece of work was done, but gave nothing to say yet
+    end,   // all was said; not called again
+  };
+
+  virtual ~Answer() = default;
+  // Does a small, bounded piece of work: packets and other clients wait for it.
+  virtual Step next(nlohmann::json &item) = 0;
+};
+
+// Decides what a request is answered with; the error is what the client gets to read. `request` is
+// the whole object, `command` its member of that name. An answer may outlive the call by minutes.
+using Handler = std::function<Result<std::unique_ptr<Answer>>(const std::string &command,
+                                                              const nlohmann::json &request)>;
+
+// The short answers.
+std::unique_ptr<Answer> no_items();
+std::unique_ptr<Answer> one_item(nlohmann::json item);
+Error unknown_command(const std::string &command);
+
+} // namespace viaduct::control

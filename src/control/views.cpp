@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: MIT
+#include "control/views.h"
+
+#include "base/address.h"
+#include "base/version.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+#include <endian.h>
+#include <span>
+
+namespace viaduct::control {
+
+namespace {
+
+using nlohmann::json;
+
+// One step looks at no more rows than this; a step that finds none is `again`.
+constexpr size_t rows_per_step = 64;
+
+// What an X-macro's list gives: the enum's order is the list's.
+struct Reason {
+  const char *name;
+  const char *kind;
+  const char *help;
+};
+constexpr const char *kind_EVENT = "event";
+constexpr const char *kind_DONE = "done";
+constexpr const char *kind_PASS = "pass";
+constexpr const char *kind_DROP = "drop";
+constexpr const char *kind_PUNT = "punt";
+constexpr std::array<Reason, dp::REASON_COUNT> reasons = {{
+    {"none", kind_EVENT, ""},
+#define REASON(name, kind, rfc, help) {#name, kind_##kind, help},
+#include "datapath/reasons.def"
+#undef REASON
+}};
+
+std::string protocol_name(uint8_t protocol) {
+  switch (protocol) {
+  case dp::PROTOCOL_TCP:
+    return "tcp";
+  case dp::PROTOCOL_UDP:
+    return "udp";
+  case dp::PROTOCOL_ICMP:
+    return "icmp";
+  default:
+    return std::to_string(protocol);
+  }
+}
+
+std::string state_name(uint8_t state) {
+  constexpr std::array<const char *, dp::STATE_COUNT> names = {
+      "open",       "v4_init",    "v6_init",           "established",
+      "v4_fin_rcv", "v6_fin_rcv", "v4_fin_v6_fin_rcv", "trans"};
+  return state < names.size() ? names[state] : std::to_string(state);
+}
+
+Ipv6 ipv6_of(const dp::address &address) {
+  return Ipv6::from_bytes(std::span<const uint8_t, 16>(address.byte));
+}
+
+// An ICMP query has one identifier, which stands where the source's port would: its destination is
+// an address alone, since "192.0.2.1:0" would look like a port.
+template <typename Address>
+std::string destination_text(const Address &address, const dp::session_key &key) {
+  return key.protocol == dp::PROTOCOL_ICMP ? address.text()
+                                           : endpoint_text(address, be16toh(key.remote_port));
+}
+
+class SessionsAnswer : public Answer {
+public:
+  SessionsAnswer(const tables::Tables &tables, Now now) : tables_(tables), now_(std::move(now)) {}
+  Step next(json &item) override;
+
+private:
+  const tables::Tables &tables_;
+  Now now_;
+  std::vector<tables::SessionRow> rows_;
+  size_t at_ = 0;
+  uint64_t cursor_ = 0;
+  bool last_ = false; // the table has no more rows than those in rows_
+};
+
+class BindingsAnswer : public Answer {
+public:
+  explicit BindingsAnswer(const tables::Tables &tables) : tables_(tables) {}
+  Step next(json &item) override;
+
+private:
+  const tables::Tables &tables_;
+  std::vector<tables::BindingRow> rows_;
+  size_t at_ = 0;
+  uint64_t cursor_ = 0;
+  bool last_ = false;
+};
+
+class PoolsAnswer : public Answer {
+public:
+  PoolsAnswer(const tables::Tables &tables, std::vector<dp::pool_address> pool)
+      : tables_(tables), pool_(std::move(pool)), use_(pool_.size()) {}
+  Step next(json &item) override;
+
+private:
+  void count(const tables::BindingRow &row);
+
+  const tables::Tables &tables_;
+  std::vector<dp::pool_address> pool_;
+  std::vector<PoolUse> use_; // beside pool_
+  std::vector<tables::BindingRow> rows_;
+  uint64_t cursor_ = 0;
+  bool counted_ = false;
+  size_t at_ = 0;
+};
+
+class CountersAnswer : public Answer {
+public:
+  explicit CountersAnswer(const tables::Counters &counters) : counters_(counters) {}
+  Step next(json &item) override {
+    if (at_ == counters_.size())
+      return Step::end;
+    item = counter_item(static_cast<dp::reason>(at_), counters_[at_]);
+    at_++;
+    return Step::item;
+  }
+
+private:
+  tables::Counters counters_;
+  size_t at_ = dp::REASON_none + 1;
+};
+
+Answer::Step SessionsAnswer::next(json &item) {
+  if (at_ == rows_.size()) {
+    if (last_)
+      return Step::end;
+    rows_.clear();
+    at_ = 0;
+    cursor_ = tables_.sessions(cursor_, rows_per_step, rows_);
+    last_ = cursor_ == 0;
+    return Step::again;
+  }
+  const auto &row = rows_[at_++];
+  if (row.value.expires == SESSION_DEAD)
+    return Step::again;
+  item = session_item(row, now_());
+  return Step::item;
+}
+
+Answer::Step BindingsAnswer::next(json &item) {
+  if (at_ == rows_.size()) {
+    if (last_)
+      return Step::end;
+    rows_.clear();
+    at_ = 0;
+    cursor_ = tables_.bindings(cursor_, rows_per_step, rows_);
+    last_ = cursor_ == 0;
+    return Step::again;
+  }
+  const auto &row = rows_[at_++];
+  if ((row.value.sessions & BINDING_DEAD) != 0)
+    return Step::again;
+  item = binding_item(row);
+  return Step::item;
+}
+
+void PoolsAnswer::count(const tables::BindingRow &row) {
+  if ((row.value.sessions & BINDING_DEAD) != 0)
+    return;
+  auto found = std::find_if(pool_.begin(), pool_.end(), [&row](const dp::pool_address &pool) {
+    return pool.address == row.value.pool_address;
+  });
+  if (found == pool_.end()) // made under an older policy
+    return;
+  auto &use = use_[static_cast<size_t>(found - pool_.begin())];
+  if (row.key.protocol == dp::PROTOCOL_TCP)
+    use.tcp++;
+  else if (row.key.protocol == dp::PROTOCOL_UDP)
+    use.udp++;
+  else
+    use.icmp++;
+}
+
+Answer::Step PoolsAnswer::next(json &item) {
+  if (!counted_) {
+    rows_.clear();
+    cursor_ = tables_.bindings(cursor_, rows_per_step, rows_);
+    for (const auto &row : rows_)
+      count(row);
+    counted_ = cursor_ == 0;
+    return Step::again;
+  }
+  if (at_ == pool_.size())
+    return Step::end;
+  item = pool_item(pool_[at_], use_[at_]);
+  at_++;
+  return Step::item;
+}
+
+} // namespace
+
+json version_item() {
+  return {{"version", program_version}};
+}
+
+json status_item(const Status &status) {
+  return {{"version", program_version},
+          {"engine", status.engine},
+          {"interface", status.interface},
+          {"pid", status.pid},
+          {"uptime_seconds", status.uptime_seconds},
+          {"configuration", status.configuration},
+          {"workers", status.workers},
+          {"offloads", status.offloads},
+          {"prefixes", status.prefixes},
+          {"sessions", status.usage.sessions},
+          {"sessions_limit", status.usage.sessions_limit},
+          {"bindings", status.usage.bindings},
+          {"dns64",
+           {{"state", status.dns64.state},
+            {"restarts", status.dns64.restarts},
+            {"detail", status.dns64.detail}}}};
+}
+
+json session_item(const tables::SessionRow &row, uint32_t now) {
+  const auto &key = row.key;
+  const auto &value = row.value;
+  auto inside = ipv6_of(value.inside);
+  auto pool = Ipv4::from_network_order(key.pool_address);
+  auto remote = Ipv4::from_network_order(key.remote_address);
+  auto mapped = embed(Prefix6{ipv6_of(value.prefix), value.prefix_length}, remote);
+  uint32_t left = value.expires > now ? value.expires - now : 0;
+  return {{"protocol", protocol_name(key.protocol)},
+          {"inside",
+           {{"source", endpoint_text(inside, be16toh(value.inside_port))},
+            {"destination", destination_text(mapped, key)}}},
+          {"outside",
+           {{"source", endpoint_text(pool, be16toh(key.pool_port))},
+            {"destination", destination_text(remote, key)}}},
+          {"state", state_name(value.state)},
+          {"expires_seconds", left},
+          {"packets", uint64_t{value.packets}},
+          {"bytes", uint64_t{value.bytes}}};
+}
+
+json binding_item(const tables::BindingRow &row) {
+  return {{"protocol", protocol_name(row.key.protocol)},
+          {"inside", endpoint_text(ipv6_of(row.key.inside), be16toh(row.key.inside_port))},
+          {"outside", endpoint_text(Ipv4::from_network_order(row.value.pool_address),
+                                    be16toh(row.value.pool_port))},
+          {"sessions", row.value.sessions & ~BINDING_DEAD}};
+}
+
+json pool_item(const dp::pool_address &pool, const PoolUse &use) {
+  return {{"address", Ipv4::from_network_order(pool.address).text()},
+          {"ports", fmt::format("{}-{}", pool.port_low, pool.port_high)},
+          {"tcp", use.tcp},
+          {"udp", use.udp},
+          {"icmp", use.icmp}};
+}
+
+json counter_item(dp::reason reason, uint64_t value) {
+  const auto &row = reasons[reason];
+  return {{"name", row.name}, {"value", value}, {"kind", row.kind}, {"help", row.help}};
+}
+
+} // namespace viaduct::control

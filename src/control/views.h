@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+//
+// What the control socket shows: tables and counters as JSON items, with the fields that
+// docs/control-protocol.md promises. Long ones are answers that walk the tables piece by piece.
+#pragma once
+
+#include "base/clock.h"
+#include "control/answer.h"
+#include "tables/tables.h"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+namespace viaduct::control {
+
+struct Dns64Status {
+  std::string state = "off"; // off, starting, healthy, failing
+  uint64_t restarts = 0;
+  std::string detail; // one sentence, for a person
+};
+
+struct Status {
+  std::string engine;
+  std::string interface;
+  int64_t pid = 0;
+  uint64_t uptime_seconds = 0;
+  std::string configuration; // path
+  unsigned workers = 0;
+  std::vector<std::string> offloads;
+  std::vector<std::string> prefixes;
+  tables::Usage usage;
+  Dns64Status dns64;
+};
+
+// How many ports or identifiers of a pool address are taken.
+struct PoolUse {
+  uint64_t tcp = 0;
+  uint64_t udp = 0;
+  uint64_t icmp = 0;
+};
+
+nlohmann::json version_item();
+nlohmann::json status_item(const Status &status);
+nlohmann::json session_item(const tables::SessionRow &row, uint32_t now);
+nlohmann::json binding_item(const tables::BindingRow &row);
+nlohmann::json pool_item(const dp::pool_address &pool, const PoolUse &use);
+nlohmann::json counter_item(dp::reason reason, uint64_t value); // not for REASON_none
+
+using Now = std::function<uint32_t()>; // seconds of CLOCK_MONOTONIC
+
+// The tables must outlive the answer.
+std::unique_ptr<Answer> sessions_answer(const tables::Tables &tables, Now now = monotonic_seconds);
+std::unique_ptr<Answer> bindings_answer(const tables::Tables &tables);
+// Counts what is in use by a walk through all bindings.
+std::unique_ptr<Answer> pools_answer(const tables::Tables &tables,
+                                     std::vector<dp::pool_address> pool);
+std::unique_ptr<Answer> counters_answer(const tables::Counters &counters);
+
+} // namespace viaduct::control
