@@ -14,7 +14,7 @@ import time
 
 ETH_P_ALL = 3
 PACKET_OUTGOING = 4
-SOL_PACKET, PACKET_STATISTICS = 263, 6
+SOL_PACKET, PACKET_STATISTICS, SO_RCVBUFFORCE = 263, 6, 33
 
 TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
 
@@ -32,7 +32,7 @@ class Capture:
         self.arrived, self.left = [], []
         self.lengths = {"arrived": [], "left": []}
         self._socket = namespace.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUFFORCE, 64 << 20)
+        self._socket.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 64 << 20)
         self._socket.bind((device, ETH_P_ALL))
         self._thread = threading.Thread(target=self._read, daemon=True)
 

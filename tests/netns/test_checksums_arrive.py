@@ -53,3 +53,10 @@ def test_every_protocol_was_seen(seen, end, kinds):
     """What the test above says about nothing would be worth nothing."""
     counted = {kind: sum(parse(packet)[3] == kind for packet in seen[end]) for kind in kinds}
     assert counted[TCP] > 100 and all(number >= 30 for number in counted.values()), counted
+
+
+@pytest.mark.parametrize("end", ["client", "server"])
+def test_a_changed_packet_would_be_noticed(seen, end):
+    """The judge judges: one bit less or more in the last byte of a packet is a wrong checksum."""
+    for packet in seen[end][::50]:
+        assert checksum_problem(packet[:-1] + bytes([packet[-1] ^ 1]))

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: MIT
+"""Bulk TCP through the gateway of the lab (tests/netns/lab.py), the candidates beside each other.
+
+    plain    the gateway forwards IPv6 to an IPv6 address of the server: what this machine can do
+    viaduct  NAT64 by viaductd, tun engine
+    tayga    NAT64 by Debian's tayga, with nftables masquerading its dynamic pool: the whole
+             of what one would set up to get many hosts behind one address
+
+Same namespaces, same veth pairs, same iperf3. The candidates take turns within each round, so that
+whatever the machine does meanwhile hits all of them; the result is the median over the rounds, its
+spread the smallest and largest, and the ratio is against plain in the same run.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests" / "netns"))
+
+import lab as labs  # noqa: E402
+
+TAYGA_PREFIX = "2001:db8:ff9b::"  # tayga refuses 64:ff9b:1::/48, and private IPv4 under 64:ff9b::/96
+TAYGA_POOL = "192.168.255.0/24"
+TAYGA_CONF = """\
+tun-device nat64
+ipv4-addr 192.168.255.1
+ipv6-addr 2001:db8:ffff::1
+prefix {prefix}/96
+dynamic-pool {pool}
+data-dir {folder}
+"""
+
+DIRECTIONS = {"up": [], "down": ["--reverse"]}
+
+
+def start_plain(lab):
+    lab.server.ip("-6", "address", "add", f"{labs.PLAIN_SERVER6}/64", "dev", "eth0", "nodad")
+    lab.server.ip("-6", "route", "add", "default", "via", "2001:db8:80::1")
+    lab.gateway.ip("-6", "address", "add", "2001:db8:80::1/64", "dev", "wan", "nodad")
+    for family in ("ipv4", "ipv6"):
+        lab.gateway.sysctl(f"net/{family}/conf/all/forwarding", 1)
+    return labs.PLAIN_SERVER6
+
+
+def start_viaduct(lab):
+    lab.start_daemon()
+    return labs.embed(labs.SERVER)
+
+
+def start_tayga(lab):
+    folder = lab.folder / "tayga"
+    folder.mkdir()
+    config = folder / "tayga.conf"
+    config.write_text(TAYGA_CONF.format(prefix=TAYGA_PREFIX, pool=TAYGA_POOL, folder=folder),
+                      encoding="ascii")
+    gateway = lab.gateway
+    gateway.run("tayga", "--mktun", "-c", config)
+    gateway.ip("link", "set", "nat64", "up")
+    gateway.ip("address", "add", "192.168.255.1", "dev", "nat64")
+    gateway.ip("route", "add", TAYGA_POOL, "dev", "nat64")
+    gateway.ip("-6", "address", "add", "2001:db8:ffff::1", "dev", "nat64")
+    gateway.ip("-6", "route", "add", f"{TAYGA_PREFIX}/96", "dev", "nat64")
+    gateway.run("nft", "add table ip nat64; "
+                "add chain ip nat64 post { type nat hook postrouting priority srcnat; }; "
+                f"add rule ip nat64 post ip saddr {TAYGA_POOL} oifname wan masquerade")
+    lab.start("tayga", gateway, ["tayga", "-d", "-c", config])
+    return labs.embed(labs.SERVER, TAYGA_PREFIX)
+
+
+CANDIDATES = {"plain": start_plain, "viaduct": start_viaduct, "tayga": start_tayga}
+
+
+def iperf(lab, target, streams, direction, seconds):
+    """Gbit/s that the receiver got."""
+    done = lab.client.run("iperf3", "--client", target, "--time", seconds, "--parallel", streams,
+                          "--omit", 1, "--json", *DIRECTIONS[direction], timeout=seconds + 30)
+    return json.loads(done.stdout)["end"]["sum_received"]["bits_per_second"] / 1e9
+
+
+def measure(lab, targets, args):
+    results = {}
+    for number in range(args.rounds):
+        for streams in args.streams:
+            for direction in DIRECTIONS:
+                for name, target in targets.items():
+                    rate = iperf(lab, target, streams, direction, args.seconds)
+                    results.setdefault((streams, direction), {}).setdefault(name, []).append(rate)
+                    print(f"round {number + 1}/{args.rounds}: {streams} stream(s) {direction:4} "
+                          f"{name:8} {rate:6.2f} Gbit/s", file=sys.stderr, flush=True)
+    return results
+
+
+def summary(results):
+    rows = []
+    for (streams, direction), by_name in results.items():
+        medians = {name: statistics.median(rates) for name, rates in by_name.items()}
+        for name, rates in by_name.items():
+            rows.append({
+                "streams": streams, "direction": direction, "candidate": name,
+                "median_gbit": round(medians[name], 3), "lowest": round(min(rates), 3),
+                "highest": round(max(rates), 3), "rounds": [round(rate, 3) for rate in rates],
+                "of_plain": round(medians[name] / medians["plain"], 3) if "plain" in medians else None,
+                "of_tayga": round(medians[name] / medians["tayga"], 2) if "tayga" in medians else None,
+            })
+    return rows
+
+
+def machine():
+    model = [line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo", encoding="utf-8")
+             if line.startswith("model name")]
+    return {"kernel": platform.release(), "cpus": os.cpu_count(), "cpu": model[0] if model else "?",
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+
+
+def markdown(about, rows, args):
+    def ratio(value, form):
+        return "–" if value is None else form.format(value)
+
+    lines = [
+        f"Bulk TCP, {args.rounds} rounds of {args.seconds} s each (the first second left out), "
+        f"median (lowest–highest), Gbit/s. {about['cpus']} CPUs, Linux {about['kernel']}, "
+        f"offloads {'off' if args.no_offloads else 'on'}, commit {about['commit']}.",
+        "",
+        "| streams | direction | | Gbit/s | of plain | of tayga |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        lines.append(f"| {row['streams']} | {row['direction']} | {row['candidate']} | "
+                     f"{row['median_gbit']:.2f} ({row['lowest']:.2f}–{row['highest']:.2f}) | "
+                     f"{ratio(row['of_plain'], '{:.2f}')} | {ratio(row['of_tayga'], '{:.1f}')} |")
+    return "\n".join(lines) + "\n"
+
+
+def commit():
+    done = subprocess.run(["git", "-C", str(labs.REPOSITORY), "rev-parse", "--short", "HEAD"],
+                          capture_output=True, text=True)
+    return done.stdout.strip() if done.returncode == 0 else "unknown"
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=int, default=4, help="of each measurement, after one left out")
+    parser.add_argument("--streams", type=int, nargs="+", default=[1, 4])
+    parser.add_argument("--candidates", nargs="+", default=list(CANDIDATES), choices=CANDIDATES)
+    parser.add_argument("--no-offloads", action="store_true", help="switch segmentation, GRO and "
+                        "checksum offload of every port off")
+    parser.add_argument("--output", type=pathlib.Path, metavar="DIR",
+                        help="also write DIR/bulk-tcp.json and DIR/bulk-tcp.md")
+    args = parser.parse_args()
+    reason = labs.cannot_run()
+    if reason:
+        print(f"SKIP: {reason}")
+        return 77
+    with labs.Lab(offloads=not args.no_offloads) as lab:
+        targets = {name: CANDIDATES[name](lab) for name in args.candidates}
+        lab.start("iperf3", lab.server, ["iperf3", "--server"])
+        for name, target in targets.items():
+            labs.wait_for(f"{name} carries a ping", lambda t=target: lab.client.run(
+                "ping", "-c", "1", "-W", "1", t, check=False).returncode == 0, 15)
+        results = measure(lab, targets, args)
+    rows = summary(results)
+    about = {**machine(), "commit": commit(), "offloads": not args.no_offloads}
+    table = markdown(about, rows, args)
+    print(table)
+    if args.output:
+        args.output.mkdir(parents=True, exist_ok=True)
+        (args.output / "bulk-tcp.json").write_text(
+            json.dumps({"about": about, "rows": rows}, indent=2) + "\n", encoding="utf-8")
+        (args.output / "bulk-tcp.md").write_text(table, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except labs.LabError as problem:
+        sys.exit(f"scripts/bench: {problem}")
+    except KeyboardInterrupt:
+        sys.exit(130)
