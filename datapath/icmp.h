@@ -21,10 +21,10 @@ STEP __u32 icmp6_pseudo_rest(__u32 length) {
 }
 
 STEP void icmp_echo(struct packet *p) {
-  struct rewrite *r = &p->rewrite;
-  __u8 to = p->headers.family == FAMILY_6 ? FAMILY_4 : FAMILY_6;
-  __u32 type = icmp_echo_type(to, p->headers.icmp_reply);
-  __be16 identifier = to == FAMILY_4 ? p->out.source_port : p->out.destination_port;
+  struct rewrite *r = p->rewrite;
+  __u8 to = p->headers->family == FAMILY_6 ? FAMILY_4 : FAMILY_6;
+  __u32 type = icmp_echo_type(to, p->headers->icmp_reply);
+  __be16 identifier = to == FAMILY_4 ? p->out->source_port : p->out->destination_port;
 
   /* type, code 0, checksum as it was */
   r->transport[0] = (p->transport[0] & BE32(0x0000ffff)) | BE32(type << 24);

@@ -100,8 +100,21 @@ struct rewrite {
   __u8 compute;        /* there was no checksum: calculate one over the whole datagram */
 };
 
-/* Room for table keys and values, off the stack (BPF has 512 bytes of it). */
+/* Everything about a packet that is not a pointer, off the stack. BPF has only 512 bytes of stack;
+ * and what lies in a map the verifier knows nothing about, which is what we want: it forgets which
+ * protocol a path came by and checks the rest of the way once instead of once for each. */
 struct scratch {
+  struct headers headers;
+  struct tuple in;
+  struct tuple out;
+  struct prefix6 prefix;
+  struct rewrite rewrite;
+  __be32 transport[2];
+  struct search {
+    __u32 low;
+    __u32 high;
+  } search;
+
   struct binding_key binding_key;
   struct port_key port_key;
   struct session_key session_key;
@@ -125,15 +138,28 @@ struct packet {
   __u32 random;
   __u32 partial_checksum;
 
-  /* Set by the steps, in order. */
-  __u32 reason; /* enum reason */
-  struct headers headers;
-  struct tuple in;
-  struct tuple out;
-  __be32 transport[2];   /* first eight bytes of the transport header */
-  struct prefix6 prefix; /* that the IPv6 side uses for this packet */
-  struct rewrite rewrite;
+  /* Set by the steps, in order; all but the reason lie in scratch (packet_start). */
+  __u32 reason;            /* enum reason */
+  struct headers *headers; /* parse */
+  struct tuple *in;
+  __be32 *transport;       /* first eight bytes of the transport header */
+  struct prefix6 *prefix;  /* classify: that the IPv6 side uses for this packet */
+  struct tuple *out;       /* classify and session */
+  struct rewrite *rewrite; /* translate */
 };
+
+STEP void packet_start(struct packet *p, struct scratch *scratch) {
+  struct headers *h = &scratch->headers;
+
+  p->scratch = scratch;
+  p->headers = h;
+  p->in = &scratch->in;
+  p->transport = scratch->transport;
+  p->prefix = &scratch->prefix;
+  p->out = &scratch->out;
+  p->rewrite = &scratch->rewrite;
+  *h = (struct headers){};
+}
 
 /* A verdict is made only with a reason. */
 STEP enum verdict drop(struct packet *p, enum reason reason) {

@@ -34,9 +34,9 @@ STEP enum verdict parse_tcp(struct packet *p, __u32 cursor) {
   if (!tcp)
     return drop(p, REASON_truncated);
   header_length = (tcp[12] >> 4) * 4U;
-  if (header_length < TCP_HEADER || header_length > p->headers.transport_length)
+  if (header_length < TCP_HEADER || header_length > p->headers->transport_length)
     return drop(p, REASON_bad_tcp_header);
-  p->headers.tcp_flags = tcp[13];
+  p->headers->tcp_flags = tcp[13];
   return VERDICT_NEXT;
 }
 
@@ -48,15 +48,15 @@ STEP enum verdict parse_udp(struct packet *p, __u32 cursor) {
     return drop(p, REASON_truncated);
   length = HOST16(load16(udp + 4));
   /* Shorter than the packet is right: what follows are UDP options (RFC 9868). */
-  if (length < UDP_HEADER || length > p->headers.transport_length)
+  if (length < UDP_HEADER || length > p->headers->transport_length)
     return drop(p, REASON_bad_udp_length);
   if (load16(udp + 6) != 0 || p->partial_checksum)
     return VERDICT_NEXT;
-  if (p->headers.family == FAMILY_6)
+  if (p->headers->family == FAMILY_6)
     return drop(p, REASON_udp_zero_checksum_v6);
   if (TARGET_PUNTS)
     return punt(p, REASON_punt_udp_zero_checksum);
-  p->headers.zero_checksum = 1;
+  p->headers->zero_checksum = 1;
   return VERDICT_NEXT;
 }
 
@@ -66,26 +66,26 @@ STEP enum verdict parse_icmp(struct packet *p, __u32 cursor) {
 
   if (!icmp)
     return drop(p, REASON_truncated);
-  request = p->headers.family == FAMILY_6 ? ICMP6_ECHO_REQUEST : ICMP4_ECHO_REQUEST;
-  reply = p->headers.family == FAMILY_6 ? ICMP6_ECHO_REPLY : ICMP4_ECHO_REPLY;
+  request = p->headers->family == FAMILY_6 ? ICMP6_ECHO_REQUEST : ICMP4_ECHO_REQUEST;
+  reply = p->headers->family == FAMILY_6 ? ICMP6_ECHO_REPLY : ICMP4_ECHO_REPLY;
   if ((icmp[0] != request && icmp[0] != reply) || icmp[1] != 0)
     return drop(p, REASON_icmp_type);
   /* An ICMP checksum is never left to hardware. */
   if (p->partial_checksum)
     return drop(p, REASON_bad_offload);
-  p->headers.icmp_reply = icmp[0] == reply;
+  p->headers->icmp_reply = icmp[0] == reply;
   return VERDICT_NEXT;
 }
 
 STEP enum verdict parse_transport(struct packet *p, __u8 protocol, __u32 offset) {
-  __u8 icmp = p->headers.family == FAMILY_6 ? PROTOCOL_ICMPV6 : PROTOCOL_ICMP;
+  __u8 icmp = p->headers->family == FAMILY_6 ? PROTOCOL_ICMPV6 : PROTOCOL_ICMP;
   __u32 cursor = offset;
   const __u8 *first;
   enum verdict v;
 
-  p->headers.protocol = protocol == icmp ? (__u8)PROTOCOL_ICMP : protocol;
-  p->headers.transport = (__u16)offset;
-  p->headers.transport_length = p->length - offset;
+  p->headers->protocol = protocol == icmp ? (__u8)PROTOCOL_ICMP : protocol;
+  p->headers->transport = (__u16)offset;
+  p->headers->transport_length = p->length - offset;
   if (protocol == PROTOCOL_TCP)
     v = parse_tcp(p, offset);
   else if (protocol == PROTOCOL_UDP)
@@ -103,11 +103,11 @@ STEP enum verdict parse_transport(struct packet *p, __u8 protocol, __u32 offset)
   p->transport[0] = load32(first);
   p->transport[1] = load32(first + 4);
   if (protocol == icmp) {
-    p->in.source_port = load16(first + 4);
-    p->in.destination_port = p->in.source_port;
+    p->in->source_port = load16(first + 4);
+    p->in->destination_port = p->in->source_port;
   } else {
-    p->in.source_port = load16(first);
-    p->in.destination_port = load16(first + 2);
+    p->in->source_port = load16(first);
+    p->in->destination_port = load16(first + 2);
   }
   return VERDICT_NEXT;
 }
@@ -152,11 +152,11 @@ STEP enum verdict parse_ipv6(struct packet *p) {
     return drop(p, REASON_truncated);
   if (HOST16(load16(ip + 4)) + (__u32)IPV6_HEADER != p->length)
     return drop(p, REASON_bad_ipv6_length);
-  p->headers.family = FAMILY_6;
-  p->headers.traffic_class = (__u8)((ip[0] << 4) | (ip[1] >> 4));
-  p->headers.hop_limit = ip[7];
-  load_address6(&p->in.source, ip + 8);
-  load_address6(&p->in.destination, ip + 24);
+  p->headers->family = FAMILY_6;
+  p->headers->traffic_class = (__u8)((ip[0] << 4) | (ip[1] >> 4));
+  p->headers->hop_limit = ip[7];
+  load_address6(&p->in->source, ip + 8);
+  load_address6(&p->in->destination, ip + 24);
   next = ip[6];
   v = skip_extension_headers(p, &next, &cursor);
   if (v != VERDICT_NEXT)
@@ -224,11 +224,11 @@ STEP enum verdict parse_ipv4(struct packet *p) {
     return punt(p, REASON_punt_ipv4_options);
   if (!ipv4_checksum_right(p, header_length))
     return drop(p, REASON_bad_ipv4_checksum);
-  p->headers.family = FAMILY_4;
-  p->headers.traffic_class = ip[1];
-  p->headers.hop_limit = ip[8];
-  set_address4(&p->in.source, load32(ip + 12));
-  set_address4(&p->in.destination, load32(ip + 16));
+  p->headers->family = FAMILY_4;
+  p->headers->traffic_class = ip[1];
+  p->headers->hop_limit = ip[8];
+  set_address4(&p->in->source, load32(ip + 12));
+  set_address4(&p->in->destination, load32(ip + 16));
   v = check_ipv4_options(p, header_length);
   if (v != VERDICT_NEXT)
     return v;

@@ -35,7 +35,7 @@ STEP enum verdict path(struct packet *p) {
   enum verdict v = walk(p);
 
   if (v == VERDICT_FORWARD)
-    p->reason = p->headers.family == FAMILY_6 ? REASON_translated_6to4 : REASON_translated_4to6;
+    p->reason = p->headers->family == FAMILY_6 ? REASON_translated_6to4 : REASON_translated_4to6;
   count(p, p->reason);
   return v;
 }

@@ -8,18 +8,18 @@
 #include "datapath/packet.h"
 
 STEP void ipv6_header(struct packet *p) {
-  __be32 *h = p->rewrite.network;
-  __u32 next = p->headers.protocol == PROTOCOL_ICMP ? PROTOCOL_ICMPV6 : p->headers.protocol;
+  __be32 *h = p->rewrite->network;
+  __u32 next = p->headers->protocol == PROTOCOL_ICMP ? PROTOCOL_ICMPV6 : p->headers->protocol;
 
   /* version, traffic class (the type of service), flow label 0 */
-  h[0] = BE32(0x60000000U | ((__u32)p->headers.traffic_class << 20));
+  h[0] = BE32(0x60000000U | ((__u32)p->headers->traffic_class << 20));
   /* payload length, next header, hop limit: routing has counted the hop */
-  h[1] = BE32((p->headers.transport_length << 16) | (next << 8) | p->headers.hop_limit);
+  h[1] = BE32((p->headers->transport_length << 16) | (next << 8) | p->headers->hop_limit);
   for (int i = 0; i < 4; i++) {
-    h[2 + i] = p->out.source.word[i];
-    h[6 + i] = p->out.destination.word[i];
+    h[2 + i] = p->out->source.word[i];
+    h[6 + i] = p->out->destination.word[i];
   }
-  p->rewrite.network_length = IPV6_HEADER;
+  p->rewrite->network_length = IPV6_HEADER;
 }
 
 #endif

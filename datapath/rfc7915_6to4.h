@@ -17,24 +17,24 @@ enum {
 };
 
 STEP void ipv4_header(struct packet *p) {
-  __be32 *h = p->rewrite.network;
-  __u32 length = IPV4_HEADER + p->headers.transport_length;
+  __be32 *h = p->rewrite->network;
+  __u32 length = IPV4_HEADER + p->headers->transport_length;
   bool may_fragment = length <= LONGEST_WITHOUT_DF;
   __u32 sum = 0;
 
   /* version, header length, type of service (the traffic class), total length */
-  h[0] = BE32(0x45000000U | ((__u32)p->headers.traffic_class << 16) | length);
+  h[0] = BE32(0x45000000U | ((__u32)p->headers->traffic_class << 16) | length);
   /* identification, flags, fragment offset */
   h[1] = may_fragment ? BE32((p->random & 0xffff) << 16) : BE32(DF);
   /* time to live: routing has counted the hop; protocol; checksum, below */
-  h[2] = BE32(((__u32)p->headers.hop_limit << 24) | ((__u32)p->headers.protocol << 16));
-  h[3] = p->out.source.word[0];
-  h[4] = p->out.destination.word[0];
+  h[2] = BE32(((__u32)p->headers->hop_limit << 24) | ((__u32)p->headers->protocol << 16));
+  h[3] = p->out->source.word[0];
+  h[4] = p->out->destination.word[0];
 
   for (int i = 0; i < 5; i++)
     sum = sum_add(sum, h[i]);
   h[2] |= BE32((__u32)HOST16((__u16)~sum_fold(sum)));
-  p->rewrite.network_length = IPV4_HEADER;
+  p->rewrite->network_length = IPV4_HEADER;
 }
 
 #endif

@@ -81,7 +81,7 @@ STEP enum verdict subscriber_charge(struct packet *p, const struct subscriber_ke
   }
   *pool_address = READ(subscriber->pool_address);
   /* The address may have left the pool since: the next bindings come from one that is in it. */
-  if (!find_pool_address(p->policy, *pool_address)) {
+  if (!find_pool_address(p, *pool_address)) {
     *pool_address = random_pool_address(p);
     WRITE(subscriber->pool_address, *pool_address);
   }
@@ -130,14 +130,14 @@ STEP bool port_take(struct packet *p, const struct pool_address *pool) {
 
 /* The subscriber's own pool address first; where that is full, another one. */
 STEP bool port_take_anywhere(struct packet *p, __be32 pool_address) {
-  const struct pool_address *pool = find_pool_address(p->policy, pool_address);
+  const struct pool_address *pool = find_pool_address(p, pool_address);
   const struct pool_address *other;
 
   if (pool && port_take(p, pool))
     return true;
   if (TARGET_PUNTS) /* the native build looks longer */
     return false;
-  other = find_pool_address(p->policy, random_pool_address(p));
+  other = find_pool_address(p, random_pool_address(p));
   return other && other != pool && port_take(p, other);
 }
 
@@ -202,17 +202,17 @@ STEP bool binding_hold(struct binding *binding) {
 STEP __u32 first_timeout(const struct packet *p) {
   const struct timeouts *t = &p->policy->timeouts;
 
-  if (p->headers.protocol == PROTOCOL_UDP)
+  if (p->headers->protocol == PROTOCOL_UDP)
     return t->udp;
-  if (p->headers.protocol == PROTOCOL_ICMP)
+  if (p->headers->protocol == PROTOCOL_ICMP)
     return t->icmp;
-  return p->headers.family == FAMILY_6 ? t->tcp_transitory : t->tcp_incoming_syn;
+  return p->headers->family == FAMILY_6 ? t->tcp_transitory : t->tcp_incoming_syn;
 }
 
 STEP __u32 first_state(const struct packet *p) {
-  if (p->headers.protocol != PROTOCOL_TCP)
+  if (p->headers->protocol != PROTOCOL_TCP)
     return STATE_OPEN;
-  return p->headers.family == FAMILY_6 ? STATE_V6_INIT : STATE_V4_INIT;
+  return p->headers->family == FAMILY_6 ? STATE_V6_INIT : STATE_V4_INIT;
 }
 
 /* Sets the timer; false if the session has ended. */
@@ -235,8 +235,8 @@ STEP void session_account(struct packet *p, struct session *session) {
 
   if (!p->policy->accounting)
     return;
-  if (p->headers.family == FAMILY_4)
-    bytes = p->headers.transport_length + IPV6_HEADER;
+  if (p->headers->family == FAMILY_4)
+    bytes = p->headers->transport_length + IPV6_HEADER;
   ADD(session->packets, p->segments);
   ADD(session->bytes, bytes);
 }
@@ -245,8 +245,8 @@ STEP void session_account(struct packet *p, struct session *session) {
 STEP enum verdict session_advance(struct packet *p, struct session *session) {
   __u32 timeout = first_timeout(p);
 
-  if (p->headers.protocol == PROTOCOL_TCP) {
-    struct tcp_step step = tcp_next(READ(session->state), p->headers.family, p->headers.tcp_flags,
+  if (p->headers->protocol == PROTOCOL_TCP) {
+    struct tcp_step step = tcp_next(READ(session->state), p->headers->family, p->headers->tcp_flags,
                                     &p->policy->timeouts);
     WRITE(session->state, (__u8)step.state);
     timeout = step.timeout;
@@ -260,8 +260,8 @@ STEP enum verdict session_advance(struct packet *p, struct session *session) {
 /* Only a SYN opens a TCP session, a reset or a stray segment does not (RFC 6146 3.5.2.2, CLOSED).
  */
 STEP bool opens_session(const struct packet *p) {
-  return p->headers.protocol != PROTOCOL_TCP ||
-         (p->headers.tcp_flags & (TCP_SYN | TCP_RST)) == TCP_SYN;
+  return p->headers->protocol != PROTOCOL_TCP ||
+         (p->headers->tcp_flags & (TCP_SYN | TCP_RST)) == TCP_SYN;
 }
 
 /* Makes the session p->scratch->session_key for a binding that is held. On failure the caller
@@ -272,11 +272,11 @@ STEP enum verdict session_insert_new(struct packet *p, const struct address *ins
   struct session *winner;
 
   value->inside = *inside;
-  value->prefix = p->prefix.address;
+  value->prefix = p->prefix->address;
   value->packets = 0;
   value->bytes = 0;
   value->inside_port = inside_port;
-  value->prefix_length = p->prefix.length;
+  value->prefix_length = p->prefix->length;
   value->state = (__u8)first_state(p);
   value->expires = p->now + first_timeout(p);
   value->made = p->now;
@@ -305,8 +305,8 @@ STEP void session_key_of(struct packet *p, __be32 pool_address, __be16 pool_port
   key->pool_address = pool_address;
   key->pool_port = pool_port;
   key->remote_address = remote_address;
-  key->remote_port = p->headers.protocol == PROTOCOL_ICMP ? 0 : remote_port;
-  key->protocol = p->headers.protocol;
+  key->remote_port = p->headers->protocol == PROTOCOL_ICMP ? 0 : remote_port;
+  key->protocol = p->headers->protocol;
   key->pad[0] = key->pad[1] = key->pad[2] = 0;
 }
 
@@ -317,7 +317,7 @@ STEP bool is_allowed(const struct packet *p) {
   for (int i = 0; i < MAX_ALLOW; i++) {
     if (i >= p->policy->allow_count)
       break;
-    if (in_prefix(&p->in.source, &p->policy->allow[i]))
+    if (in_prefix(&p->in->source, &p->policy->allow[i]))
       return true;
   }
   return false;
@@ -325,10 +325,10 @@ STEP bool is_allowed(const struct packet *p) {
 
 /* The tuple a packet to IPv4 leaves with; the destination was set by classify. */
 STEP void leave_by(struct packet *p, const struct binding *binding) {
-  set_address4(&p->out.source, binding->pool_address);
-  p->out.source_port = binding->pool_port;
-  p->out.destination_port =
-      p->headers.protocol == PROTOCOL_ICMP ? binding->pool_port : p->in.destination_port;
+  set_address4(&p->out->source, binding->pool_address);
+  p->out->source_port = binding->pool_port;
+  p->out->destination_port =
+      p->headers->protocol == PROTOCOL_ICMP ? binding->pool_port : p->in->destination_port;
 }
 
 /* First packet of a session: admission, binding, session; all or nothing. */
@@ -340,7 +340,7 @@ STEP enum verdict session_open_outbound(struct packet *p, struct binding *bindin
 
   if (!is_allowed(p))
     return drop(p, REASON_not_allowed);
-  subscriber_key_of(&s->subscriber_key, &p->in.source, p->policy->subscriber_prefix);
+  subscriber_key_of(&s->subscriber_key, &p->in->source, p->policy->subscriber_prefix);
   v = subscriber_charge(p, &s->subscriber_key, &pool_address);
   if (v != VERDICT_NEXT)
     return v;
@@ -355,9 +355,9 @@ STEP enum verdict session_open_outbound(struct packet *p, struct binding *bindin
     return drop(p, REASON_dying);
   }
   leave_by(p, binding);
-  session_key_of(p, p->out.source.word[0], p->out.source_port, p->out.destination.word[0],
-                 p->out.destination_port);
-  v = session_insert_new(p, &p->in.source, p->in.source_port, &lost);
+  session_key_of(p, p->out->source.word[0], p->out->source_port, p->out->destination.word[0],
+                 p->out->destination_port);
+  v = session_insert_new(p, &p->in->source, p->in->source_port, &lost);
   if (v != VERDICT_NEXT || lost) {
     binding_release(p, &s->binding_key, binding);
     subscriber_release(p, &s->subscriber_key);
@@ -370,17 +370,17 @@ STEP enum verdict session_outbound(struct packet *p) {
   struct binding *binding;
   struct session *session;
 
-  s->binding_key.inside = p->in.source;
-  s->binding_key.inside_port = p->in.source_port;
-  s->binding_key.protocol = p->headers.protocol;
+  s->binding_key.inside = p->in->source;
+  s->binding_key.inside_port = p->in->source_port;
+  s->binding_key.protocol = p->headers->protocol;
   s->binding_key.pad = 0;
   binding = binding_find(p, &s->binding_key);
   if (!binding)
     return opens_session(p) ? session_open_outbound(p, NULL) : drop(p, REASON_tcp_not_syn);
 
   leave_by(p, binding);
-  session_key_of(p, p->out.source.word[0], p->out.source_port, p->out.destination.word[0],
-                 p->out.destination_port);
+  session_key_of(p, p->out->source.word[0], p->out->source_port, p->out->destination.word[0],
+                 p->out->destination_port);
   session = session_find(p, &s->session_key);
   if (session)
     return session_advance(p, session);
@@ -395,10 +395,10 @@ STEP enum verdict session_outbound(struct packet *p) {
 
 /* The tuple a packet to IPv6 leaves with. */
 STEP void arrive_at(struct packet *p, const struct address *inside, __be16 inside_port) {
-  rfc6052_embed(&p->out.source, &p->prefix, p->in.source.word[0]);
-  p->out.destination = *inside;
-  p->out.destination_port = inside_port;
-  p->out.source_port = p->headers.protocol == PROTOCOL_ICMP ? inside_port : p->in.source_port;
+  rfc6052_embed(&p->out->source, p->prefix, p->in->source.word[0]);
+  p->out->destination = *inside;
+  p->out->destination_port = inside_port;
+  p->out->source_port = p->headers->protocol == PROTOCOL_ICMP ? inside_port : p->in->source_port;
 }
 
 /* Somebody new speaks to a port that is bound: endpoint-independent filtering lets him in. */
@@ -411,7 +411,7 @@ STEP enum verdict session_open_inbound(struct packet *p, const struct port *port
 
   s->binding_key.inside = port->inside;
   s->binding_key.inside_port = port->inside_port;
-  s->binding_key.protocol = p->headers.protocol;
+  s->binding_key.protocol = p->headers->protocol;
   s->binding_key.pad = 0;
   binding = binding_find(p, &s->binding_key);
   if (!binding || !binding_hold(binding))
@@ -434,15 +434,15 @@ STEP enum verdict session_inbound_unknown(struct packet *p) {
   struct port_key *key = &p->scratch->port_key;
   struct port *port;
 
-  key->pool_address = p->in.destination.word[0];
-  key->pool_port = p->in.destination_port;
-  key->protocol = p->headers.protocol;
+  key->pool_address = p->in->destination.word[0];
+  key->pool_port = p->in->destination_port;
+  key->protocol = p->headers->protocol;
   key->pad = 0;
   port = port_find(p, key);
   if (!port)
     return drop(p, REASON_no_binding);
-  p->prefix = p->policy->prefix[0];
-  if (is_refused_private(p, p->in.source.word[0]))
+  *p->prefix = p->policy->prefix[0];
+  if (is_refused_private(p, p->in->source.word[0]))
     return drop(p, REASON_private_destination);
   arrive_at(p, &port->inside, port->inside_port);
   return opens_session(p) ? session_open_inbound(p, port) : VERDICT_NEXT;
@@ -451,19 +451,19 @@ STEP enum verdict session_inbound_unknown(struct packet *p) {
 STEP enum verdict session_inbound(struct packet *p) {
   struct session *session;
 
-  session_key_of(p, p->in.destination.word[0], p->in.destination_port, p->in.source.word[0],
-                 p->in.source_port);
+  session_key_of(p, p->in->destination.word[0], p->in->destination_port, p->in->source.word[0],
+                 p->in->source_port);
   session = session_find(p, &p->scratch->session_key);
   if (!session)
     return session_inbound_unknown(p);
-  p->prefix.address = session->prefix;
-  p->prefix.length = session->prefix_length;
+  p->prefix->address = session->prefix;
+  p->prefix->length = session->prefix_length;
   arrive_at(p, &session->inside, session->inside_port);
   return session_advance(p, session);
 }
 
 STEP enum verdict session(struct packet *p) {
-  return p->headers.family == FAMILY_6 ? session_outbound(p) : session_inbound(p);
+  return p->headers->family == FAMILY_6 ? session_outbound(p) : session_inbound(p);
 }
 
 #endif

@@ -14,33 +14,33 @@
 
 /* The addresses' part of the pseudo-header; its length and protocol fields do not change. */
 STEP __u32 address_delta(const struct packet *p) {
-  __u32 out = sum_add(sum_address(&p->out.source), sum_address(&p->out.destination));
-  __u32 in = sum_add(sum_address(&p->in.source), sum_address(&p->in.destination));
+  __u32 out = sum_add(sum_address(&p->out->source), sum_address(&p->out->destination));
+  __u32 in = sum_add(sum_address(&p->in->source), sum_address(&p->in->destination));
 
   return sum_subtract(out, in);
 }
 
 STEP void translate_ports(struct packet *p) {
-  struct rewrite *r = &p->rewrite;
+  struct rewrite *r = p->rewrite;
 
   r->transport[0] =
-      BE32(((__u32)HOST16(p->out.source_port) << 16) | HOST16(p->out.destination_port));
+      BE32(((__u32)HOST16(p->out->source_port) << 16) | HOST16(p->out->destination_port));
   r->transport[1] = p->transport[1];
   r->pseudo_delta = address_delta(p);
   r->data_delta = sum_subtract(r->transport[0], p->transport[0]);
-  r->checksum_at = p->headers.protocol == PROTOCOL_TCP ? 16 : 6;
-  r->never_zero = p->headers.protocol == PROTOCOL_UDP;
-  r->compute = p->headers.zero_checksum;
+  r->checksum_at = p->headers->protocol == PROTOCOL_TCP ? 16 : 6;
+  r->never_zero = p->headers->protocol == PROTOCOL_UDP;
+  r->compute = p->headers->zero_checksum;
 }
 
 STEP void translate_icmp(struct packet *p) {
-  struct rewrite *r = &p->rewrite;
-  __u32 rest = icmp6_pseudo_rest(p->headers.transport_length);
-  const struct tuple *six = p->headers.family == FAMILY_6 ? &p->in : &p->out;
+  struct rewrite *r = p->rewrite;
+  __u32 rest = icmp6_pseudo_rest(p->headers->transport_length);
+  const struct tuple *six = p->headers->family == FAMILY_6 ? p->in : p->out;
   __u32 pseudo = sum_add(rest, sum_add(sum_address(&six->source), sum_address(&six->destination)));
 
   icmp_echo(p);
-  r->pseudo_delta = p->headers.family == FAMILY_6 ? ~pseudo : pseudo;
+  r->pseudo_delta = p->headers->family == FAMILY_6 ? ~pseudo : pseudo;
   r->data_delta = sum_add(sum_subtract(r->transport[0], p->transport[0]),
                           sum_subtract(r->transport[1], p->transport[1]));
   r->checksum_at = 2;
@@ -49,13 +49,13 @@ STEP void translate_icmp(struct packet *p) {
 }
 
 STEP enum verdict translate(struct packet *p) {
-  if (p->headers.family == FAMILY_6 && p->headers.transport_length > 65535U - IPV4_HEADER)
+  if (p->headers->family == FAMILY_6 && p->headers->transport_length > 65535U - IPV4_HEADER)
     return drop(p, REASON_too_long);
-  if (p->headers.family == FAMILY_6)
+  if (p->headers->family == FAMILY_6)
     ipv4_header(p);
   else
     ipv6_header(p);
-  if (p->headers.protocol == PROTOCOL_ICMP)
+  if (p->headers->protocol == PROTOCOL_ICMP)
     translate_icmp(p);
   else
     translate_ports(p);

@@ -12,7 +12,7 @@
 enum { ETHERTYPE_IPV4 = 0x0800, ETHERTYPE_IPV6 = 0x86dd };
 
 STEP long store_headers(struct __sk_buff *skb, const struct packet *p) {
-  const struct rewrite *r = &p->rewrite;
+  const struct rewrite *r = p->rewrite;
   __u32 transport = layer2 + r->network_length;
   long failed;
 
@@ -25,7 +25,7 @@ STEP long store_headers(struct __sk_buff *skb, const struct packet *p) {
 }
 
 STEP long update_checksum(struct __sk_buff *skb, const struct packet *p) {
-  const struct rewrite *r = &p->rewrite;
+  const struct rewrite *r = p->rewrite;
   __u32 field = layer2 + r->network_length + r->checksum_at;
   __u64 flags = r->never_zero ? BPF_F_MARK_MANGLED_0 | BPF_F_MARK_ENFORCE : 0;
   long failed;
@@ -36,12 +36,13 @@ STEP long update_checksum(struct __sk_buff *skb, const struct packet *p) {
 
 STEP enum verdict emit(struct packet *p) {
   struct __sk_buff *skb = p->target;
-  __u16 ethertype = p->headers.family == FAMILY_6 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6;
+  __u16 ethertype = p->headers->family == FAMILY_6 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6;
 
   if (bpf_skb_change_proto(skb, BE16(ethertype), 0))
     return punt(p, REASON_punt_emit);
   if (testing) /* what store_headers leaves out shows */
-    bpf_skb_store_bytes(skb, layer2, poison, p->rewrite.network_length == IPV4_HEADER ? 20 : 40, 0);
+    bpf_skb_store_bytes(skb, layer2, poison, p->rewrite->network_length == IPV4_HEADER ? 20 : 40,
+                        0);
   if (store_headers(skb, p) || update_checksum(skb, p))
     return drop(p, REASON_emit_failed);
   return VERDICT_FORWARD;

@@ -65,7 +65,7 @@ STEP bool packet_init(struct __sk_buff *skb, struct packet *p) {
     return false;
   p->target = skb;
   p->policy = policy;
-  p->scratch = &workspace->scratch;
+  packet_start(p, &workspace->scratch);
   p->head = workspace->head;
   p->segments = skb->gso_segs ? skb->gso_segs : 1;
   p->now = testing ? test_now : (__u32)(bpf_ktime_get_ns() / 1000000000ULL);

@@ -25,14 +25,14 @@ static __u32 sum_bytes(const __u8 *bytes, __u32 length) {
 /* RFC 7915 4.5: a datagram without a checksum gets one, which IPv6 demands. */
 static __u16 udp6_checksum(const struct packet *p, const __u8 *udp) {
   __u32 length = HOST16(load16(udp + 4));
-  __u32 sum = sum_add(sum_address(&p->out.source), sum_address(&p->out.destination));
+  __u32 sum = sum_add(sum_address(&p->out->source), sum_address(&p->out->destination));
 
   sum = sum_add(sum, sum_add(BE32(length), BE32(PROTOCOL_UDP)));
   return (__u16)~sum_fold(sum_add(sum, sum_bytes(udp, length)));
 }
 
 static __u16 new_checksum(const struct packet *p, const __u8 *transport, __u16 old) {
-  const struct rewrite *r = &p->rewrite;
+  const struct rewrite *r = p->rewrite;
   __u16 result;
 
   if (r->compute)
@@ -45,8 +45,8 @@ static __u16 new_checksum(const struct packet *p, const __u8 *transport, __u16 o
 }
 
 static enum verdict emit_linear(struct packet *p, struct frame *frame) {
-  const struct rewrite *r = &p->rewrite;
-  __u8 *transport = frame->data + p->headers.transport;
+  const struct rewrite *r = p->rewrite;
+  __u8 *transport = frame->data + p->headers->transport;
   __u16 checksum;
 
   memcpy(transport, r->transport, sizeof r->transport);
@@ -55,7 +55,7 @@ static enum verdict emit_linear(struct packet *p, struct frame *frame) {
   memcpy(transport + r->checksum_at, &checksum, sizeof checksum);
 
   frame->data = transport - r->network_length;
-  frame->length = r->network_length + p->headers.transport_length;
+  frame->length = r->network_length + p->headers->transport_length;
   frame->transport = r->network_length;
   memcpy(frame->data, r->network, r->network_length);
   return VERDICT_FORWARD;

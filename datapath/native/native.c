@@ -242,7 +242,7 @@ static void packet_init(struct packet *p, struct worker *worker) {
   memset(p, 0, sizeof *p);
   p->target = worker;
   p->head = worker->head;
-  p->scratch = &worker->scratch;
+  packet_start(p, &worker->scratch);
   p->policy = __atomic_load_n(&worker->engine->policy, __ATOMIC_ACQUIRE);
   p->now = worker->now;
 }
