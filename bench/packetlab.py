@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Bulk TCP through the gateway of the lab (tests/netns/lab.py), the candidates beside each other.
+"""Bulk TCP and small UDP through the gateway of the lab (tests/netns/lab.py), the candidates beside
+each other.
 
     plain    the gateway forwards IPv6 to an IPv6 address of the server: what this machine can do
     viaduct  NAT64 by viaductd, tun engine
@@ -9,6 +10,10 @@
 Same namespaces, same veth pairs, same iperf3. The candidates take turns within each round, so that
 whatever the machine does meanwhile hits all of them; the result is the median over the rounds, its
 spread the smallest and largest, and the ratio is against plain in the same run.
+
+Small UDP: bench/udp_flood.c sends 18-byte datagrams in 64 flows from the client; nftables drops them
+where they enter the server, and the server's port counts what arrived. Sender, gateway and sink share
+the machine's CPUs, so the rate is for comparing, not for planning.
 """
 
 import argparse
@@ -35,6 +40,8 @@ prefix {prefix}/96
 dynamic-pool {pool}
 data-dir {folder}
 """
+
+FLOOD_PORT, FLOOD_FLOWS, FLOOD_BYTES = 9, 64, 18
 
 DIRECTIONS = {"up": [], "down": ["--reverse"]}
 
@@ -83,27 +90,60 @@ def iperf(lab, target, streams, direction, seconds):
     return json.loads(done.stdout)["end"]["sum_received"]["bits_per_second"] / 1e9
 
 
+def build_flood(lab):
+    """Compiles the sender, and makes the server drop what it sends at its port."""
+    program = lab.folder / "udp_flood"
+    subprocess.run(["cc", "-O2", "-o", program, labs.REPOSITORY / "bench" / "udp_flood.c"], check=True)
+    lab.server.run("nft", "add table netdev sink; add chain netdev sink in "
+                   "{ type filter hook ingress device eth0 priority 0; }; "
+                   f"add rule netdev sink in udp dport {FLOOD_PORT} drop")
+    return program
+
+
+def flood(lab, program, target, seconds):
+    """Millions of packets a second that arrived at the server's port."""
+    def arrived():
+        return lab.server.ip_json("-s", "link", "show", "dev", "eth0")[0]["stats64"]["rx"]["packets"]
+
+    before = arrived()
+    done = lab.client.run(program, target, FLOOD_PORT, seconds, FLOOD_FLOWS, FLOOD_BYTES,
+                          timeout=seconds + 30)
+    return (arrived() - before) / float(done.stdout.split()[1]) / 1e6
+
+
+def kinds(lab, args):
+    """What is measured: (kind, variant) and the function that measures it."""
+    for streams in args.streams:
+        for direction in DIRECTIONS:
+            yield (f"TCP, {streams} stream{'s' if streams > 1 else ''}", direction, "Gbit/s"), (
+                lambda target, s=streams, d=direction: iperf(lab, target, s, d, args.seconds))
+    if args.udp:
+        program = build_flood(lab)
+        yield ("small UDP", "up", "Mpps"), (
+            lambda target: flood(lab, program, target, args.seconds))
+
+
 def measure(lab, targets, args):
     results = {}
+    what = list(kinds(lab, args))
     for number in range(args.rounds):
-        for streams in args.streams:
-            for direction in DIRECTIONS:
-                for name, target in targets.items():
-                    rate = iperf(lab, target, streams, direction, args.seconds)
-                    results.setdefault((streams, direction), {}).setdefault(name, []).append(rate)
-                    print(f"round {number + 1}/{args.rounds}: {streams} stream(s) {direction:4} "
-                          f"{name:8} {rate:6.2f} Gbit/s", file=sys.stderr, flush=True)
+        for key, one in what:
+            for name, target in targets.items():
+                rate = one(target)
+                results.setdefault(key, {}).setdefault(name, []).append(rate)
+                print(f"round {number + 1}/{args.rounds}: {key[0]}, {key[1]}: {name} {rate:.2f} {key[2]}",
+                      file=sys.stderr, flush=True)
     return results
 
 
 def summary(results):
     rows = []
-    for (streams, direction), by_name in results.items():
+    for (what, direction, unit), by_name in results.items():
         medians = {name: statistics.median(rates) for name, rates in by_name.items()}
         for name, rates in by_name.items():
             rows.append({
-                "streams": streams, "direction": direction, "candidate": name,
-                "median_gbit": round(medians[name], 3), "lowest": round(min(rates), 3),
+                "what": what, "direction": direction, "candidate": name, "unit": unit,
+                "median": round(medians[name], 3), "lowest": round(min(rates), 3),
                 "highest": round(max(rates), 3), "rounds": [round(rate, 3) for rate in rates],
                 "of_plain": round(medians[name] / medians["plain"], 3) if "plain" in medians else None,
                 "of_tayga": round(medians[name] / medians["tayga"], 2) if "tayga" in medians else None,
@@ -123,16 +163,16 @@ def markdown(about, rows, args):
         return "–" if value is None else form.format(value)
 
     lines = [
-        f"Bulk TCP, {args.rounds} rounds of {args.seconds} s each (the first second left out), "
-        f"median (lowest–highest), Gbit/s. {about['cpus']} CPUs, Linux {about['kernel']}, "
+        f"{args.rounds} rounds of {args.seconds} s each (TCP: after a first second left out), "
+        f"median (lowest–highest). {about['cpus']} CPUs, Linux {about['kernel']}, "
         f"offloads {'off' if args.no_offloads else 'on'}, commit {about['commit']}.",
         "",
-        "| streams | direction | | Gbit/s | of plain | of tayga |",
+        "| what | direction | | rate | of plain | of tayga |",
         "|---|---|---|---|---|---|",
     ]
     for row in rows:
-        lines.append(f"| {row['streams']} | {row['direction']} | {row['candidate']} | "
-                     f"{row['median_gbit']:.2f} ({row['lowest']:.2f}–{row['highest']:.2f}) | "
+        lines.append(f"| {row['what']} | {row['direction']} | {row['candidate']} | {row['median']:.2f} "
+                     f"({row['lowest']:.2f}–{row['highest']:.2f}) {row['unit']} | "
                      f"{ratio(row['of_plain'], '{:.2f}')} | {ratio(row['of_tayga'], '{:.1f}')} |")
     return "\n".join(lines) + "\n"
 
@@ -149,10 +189,11 @@ def main():
     parser.add_argument("--seconds", type=int, default=4, help="of each measurement, after one left out")
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--candidates", nargs="+", default=list(CANDIDATES), choices=CANDIDATES)
+    parser.add_argument("--udp", action="store_true", help="also the rate of small UDP packets")
     parser.add_argument("--no-offloads", action="store_true", help="switch segmentation, GRO and "
                         "checksum offload of every port off")
     parser.add_argument("--output", type=pathlib.Path, metavar="DIR",
-                        help="also write DIR/bulk-tcp.json and DIR/bulk-tcp.md")
+                        help="also write DIR/packetlab.json and DIR/packetlab.md")
     args = parser.parse_args()
     reason = labs.cannot_run()
     if reason:
@@ -171,9 +212,9 @@ def main():
     print(table)
     if args.output:
         args.output.mkdir(parents=True, exist_ok=True)
-        (args.output / "bulk-tcp.json").write_text(
+        (args.output / "packetlab.json").write_text(
             json.dumps({"about": about, "rows": rows}, indent=2) + "\n", encoding="utf-8")
-        (args.output / "bulk-tcp.md").write_text(table, encoding="utf-8")
+        (args.output / "packetlab.md").write_text(table, encoding="utf-8")
     return 0
 
 

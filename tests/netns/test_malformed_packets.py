@@ -38,7 +38,7 @@ FROM_CLIENT = {
                                    IPv6(src=labs.embed("192.0.2.1"), dst=TARGET) / UDP(dport=7)),
     "a private destination": ("private_destination",
                               IPv6(src=labs.CLIENT, dst=labs.embed("10.0.0.1")) / UDP(dport=7)),
-    "a loopback destination": ("private_destination",
+    "a loopback destination": ("bad_destination",
                                IPv6(src=labs.CLIENT, dst=labs.embed("127.0.0.1")) / UDP(dport=7)),
     "a multicast destination": ("bad_destination",
                                 IPv6(src=labs.CLIENT, dst=labs.embed("224.0.0.1")) / UDP(dport=7)),

@@ -65,8 +65,9 @@ def test_sessions(traffic):
     assert 290 <= udp["expires_seconds"] <= 300
 
     icmp = by["icmp"]
-    assert icmp["inside"]["source"].startswith(f"[{labs.CLIENT}]:")
-    assert icmp["outside"]["source"].startswith(f"{labs.POOL}:")
+    assert re.fullmatch(rf"\[{labs.CLIENT}\]:\d+", icmp["inside"]["source"])
+    assert re.fullmatch(rf"{re.escape(labs.POOL)}:\d+", icmp["outside"]["source"])
+    assert icmp["inside"]["destination"] == target and icmp["outside"]["destination"] == labs.SERVER
     assert (icmp["packets"], icmp["bytes"]) == (2, 2 * (40 + 8 + 56))
     assert 50 <= icmp["expires_seconds"] <= 60
 
