@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+#include "lib/vector.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace viaduct::test {
+
+namespace {
+
+dp::prefix6 to_policy(const Prefix6 &prefix) {
+  dp::prefix6 result{};
+  std::memcpy(result.address.byte, prefix.address.bytes.data(), 16);
+  result.length = prefix.length;
+  return result;
+}
+
+} // namespace
+
+SessionState session(Protocol protocol, End6 inside, End4 pool, End4 remote) {
+  return {.protocol = protocol,
+          .inside = std::move(inside),
+          .pool = std::move(pool),
+          .remote = std::move(remote)};
+}
+
+SessionState no_session(Protocol protocol, End4 pool, End4 remote) {
+  SessionState state = session(protocol, {}, std::move(pool), std::move(remote));
+  state.exists_ = false;
+  return state;
+}
+
+BindingState binding(Protocol protocol, End6 inside, End4 pool) {
+  return {.protocol = protocol, .inside = std::move(inside), .pool = std::move(pool)};
+}
+
+BindingState no_binding(Protocol protocol, End6 inside) {
+  BindingState state = binding(protocol, std::move(inside), {});
+  state.exists_ = false;
+  return state;
+}
+
+dp::policy default_policy() {
+  dp::policy policy{};
+  policy.generation = 1;
+  policy.max_sessions_per_subscriber = 4096;
+  policy.timeouts = {.udp = 300, // RFC 6146 section 4
+                     .tcp_established = 7200,
+                     .tcp_transitory = 240,
+                     .tcp_incoming_syn = 6,
+                     .icmp = 60};
+  policy.subscriber_prefix = 64;
+  policy.accounting = 1;
+  with_prefixes({well_known_prefix})(policy);
+  with_pool({{pool4}})(policy);
+  with_allowed({prefix6("2001:db8:64::/64"), prefix6("2001:db8:65::/64")})(policy);
+  return policy;
+}
+
+PolicyChange with_prefixes(const std::vector<Prefix6> &prefixes) {
+  return [=](dp::policy &policy) {
+    policy.prefix_count = static_cast<uint8_t>(prefixes.size());
+    std::transform(prefixes.begin(), prefixes.end(), policy.prefix, to_policy);
+  };
+}
+
+PolicyChange with_pool(const std::vector<PoolRange> &pool) {
+  return [=](dp::policy &policy) {
+    policy.pool_count = static_cast<uint8_t>(pool.size());
+    for (size_t i = 0; i < pool.size(); i++)
+      policy.pool[i] = {pool[i].address.network_order(), pool[i].low, pool[i].high};
+  };
+}
+
+PolicyChange with_allowed(const std::vector<Prefix6> &allow) {
+  return [=](dp::policy &policy) {
+    policy.allow_count = static_cast<uint8_t>(allow.size());
+    std::transform(allow.begin(), allow.end(), policy.allow, to_policy);
+  };
+}
+
+PolicyChange with_quota(uint32_t sessions) {
+  return [=](dp::policy &policy) { policy.max_sessions_per_subscriber = sessions; };
+}
+
+PolicyChange with_subscriber_prefix(uint8_t bits) {
+  return [=](dp::policy &policy) { policy.subscriber_prefix = bits; };
+}
+
+PolicyChange with_private_ipv4_allowed() {
+  return [](dp::policy &policy) { policy.allow_private_ipv4 = 1; };
+}
+
+PolicyChange without_accounting() {
+  return [](dp::policy &policy) { policy.accounting = 0; };
+}
+
+std::vector<Step> Vector::steps() const {
+  std::vector<Step> all{Step{.in = in,
+                             .expect = expect,
+                             .out = out,
+                             .counts = counts,
+                             .bpf = bpf,
+                             .leaves = leaves,
+                             .segments = segments,
+                             .partial_checksum = partial_checksum}};
+  all.insert(all.end(), then.begin(), then.end());
+  return all;
+}
+
+} // namespace viaduct::test
