@@ -427,6 +427,10 @@ Outcome parse(std::string_view text, const std::string &file) {
   std::ranges::stable_sort(checker.problems, {}, [](const Problem &problem) {
     return std::pair(problem.line, problem.column);
   });
+  if (checker.more_problems)
+    checker.problems.push_back(
+        {file, 0, 0,
+         fmt::format("found more than {} problems, the rest is not shown", MAX_PROBLEMS)});
   return Outcome{std::nullopt, std::move(checker.problems)};
 }
 

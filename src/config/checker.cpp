@@ -63,6 +63,13 @@ std::string alternatives(std::initializer_list<std::string_view> words) {
 
 void unknown_key(Checker &checker, const Entry &entry, const std::string &where,
                  std::span<const Key> keys) {
+  if (checker.problems.size() >= MAX_PROBLEMS) {
+    checker.more_problems = true;
+    return;
+  }
+  std::string word = entry.key;
+  for (char &c : word)
+    c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
   std::string_view nearest;
   size_t best = NEAR_ENOUGH + 1;
   std::string known;
@@ -70,10 +77,10 @@ void unknown_key(Checker &checker, const Entry &entry, const std::string &where,
     if (key.read == nullptr)
       continue;
     known += fmt::format("{}{}", known.empty() ? "" : ", ", key.name);
-    if (entry.key.size() > MAX_COMPARED)
+    if (word.size() > MAX_COMPARED)
       continue;
-    size_t steps = distance(entry.key, key.name);
-    if (steps < best && steps < key.name.size() / 2 + 1) {
+    size_t steps = distance(word, key.name);
+    if (steps < best && steps * 2 <= std::min(word.size(), key.name.size())) {
       best = steps;
       nearest = key.name;
     }
@@ -107,7 +114,10 @@ std::string quoted(std::string_view text) {
 }
 
 void problem(Checker &checker, Position at, std::string message) {
-  checker.problems.push_back({checker.file, at.line, at.column, std::move(message)});
+  if (checker.problems.size() < MAX_PROBLEMS)
+    checker.problems.push_back({checker.file, at.line, at.column, std::move(message)});
+  else
+    checker.more_problems = true;
 }
 
 void expected(Checker &checker, const Field &field, std::string_view what) {
@@ -127,7 +137,7 @@ void read_table(Checker &checker, const Field &field, std::span<const Key> keys)
     std::string name = field.name.empty() ? entry.key : fmt::format("{}.{}", field.name, entry.key);
     if (key->read == nullptr)
       problem(checker, entry.at,
-              fmt::format("this version does not support {} yet, expected no such {}",
+              fmt::format("this version does not support {} yet, take the {} out",
                           field.name.empty() ? "[[" + name + "]]" : name,
                           field.name.empty() ? "table" : "key"));
     else
@@ -187,7 +197,9 @@ std::vector<Field> read_list(Checker &checker, const Field &field, size_t most,
     problem(checker, field.value.at,
             fmt::format("{}: found a list of {}, expected at most {}", field.name,
                         field.value.items.size(), most));
-  for (const Value &value : field.value.items)
+  // What is beyond the limit is not looked at: a list can be as long as a file may be.
+  for (const Value &value :
+       std::span(field.value.items).first(std::min(most, field.value.items.size())))
     items.push_back({value, field.name, field.key});
   return items;
 }
@@ -199,11 +211,12 @@ std::optional<Prefix6> read_prefix6(Checker &checker, const Field &field, std::s
   auto prefix = Prefix6::parse(*text);
   if (prefix)
     return *prefix;
-  // Only text made of an address's characters is worth the closer reason (bits behind the length).
-  bool plausible = text->find_first_not_of("0123456789abcdefABCDEF:./") == std::string::npos;
-  if (plausible && text->find('/') != std::string::npos && text->size() <= MAX_SHOWN)
+  // A host's address with its subnet's length is the likeliest slip: it gets its own words.
+  auto slash = std::min(text->rfind('/'), text->size());
+  if (Ipv6::parse(text->substr(0, slash)) && Prefix6::parse("::" + text->substr(slash)))
     problem(checker, field.value.at,
-            fmt::format("{}: found {}, expected {}", field.name, prefix.failure().message, what));
+            fmt::format("{}: found {}, which has bits set behind its length, expected {}",
+                        field.name, quoted(*text), what));
   else
     expected(checker, field, what);
   return std::nullopt;

@@ -73,6 +73,21 @@ Value convert(const toml::node &node, Position near) {
   return value;
 }
 
+// The parser says what it saw and what it expected. Text without quotes, the likeliest slip, it
+// takes for a number or a time and says something that does not help.
+std::string explain(std::string_view description) {
+  constexpr std::string_view opening = "Error while parsing ";
+  if (description.starts_with(opening))
+    description.remove_prefix(opening.size());
+  auto what = description.substr(0, description.find(':'));
+  bool unquoted = description.find("exceeded") == std::string_view::npos;
+  bool scalar = false;
+  for (const char *kind : {"value", "integer", "floating-point", "time", "date", "boolean"})
+    scalar |= what.ends_with(kind);
+  return fmt::format("not TOML: {}{}", description,
+                     scalar && unquoted ? " (text stands in double quotes)" : "");
+}
+
 } // namespace
 
 std::variant<Value, Problem> read_tree(std::string_view text, const std::string &file) {
@@ -83,7 +98,7 @@ std::variant<Value, Problem> read_tree(std::string_view text, const std::string 
     return convert_table(parsed.table(), {1, 1});
   const auto &failure = parsed.error();
   Position at = position(failure.source());
-  return Problem{file, at.line, at.column, fmt::format("not TOML: {}", failure.description())};
+  return Problem{file, at.line, at.column, explain(failure.description())};
 }
 
 } // namespace viaduct::config
