@@ -92,11 +92,9 @@ TEST_F(Load, refuses_what_it_may_not_read) {
   ASSERT_EQ(chmod(file.c_str(), 0), 0);
   constexpr uid_t nobody = 65534;
   bool root = geteuid() == 0; // to whom every file is readable
-  if (root)
-    ASSERT_EQ(seteuid(nobody), 0);
+  ASSERT_EQ(seteuid(root ? nobody : geteuid()), 0);
   Outcome outcome = load(file);
-  if (root)
-    ASSERT_EQ(seteuid(0), 0);
+  ASSERT_EQ(seteuid(root ? 0 : geteuid()), 0);
   EXPECT_EQ(first_problem(outcome), file + ": cannot open the configuration: Permission denied");
 }
 
