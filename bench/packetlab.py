@@ -11,9 +11,9 @@ Same namespaces, same veth pairs, same iperf3. The candidates take turns within 
 whatever the machine does meanwhile hits all of them; the result is the median over the rounds, its
 spread the smallest and largest, and the ratio is against plain in the same run.
 
-Small UDP: bench/udp_flood.c sends 18-byte datagrams in 64 flows from the client; nftables drops them
-where they enter the server, and the server's port counts what arrived. Sender, gateway and sink share
-the machine's CPUs, so the rate is for comparing, not for planning.
+Small UDP: bench/udp_flood.c sends 18-byte datagrams in 64 flows from the client; nftables drops
+them where they enter the server, and the server's port counts what arrived. Sender, gateway and
+sink share the machine's CPUs, so the rate is for comparing, not for planning.
 """
 
 import argparse
@@ -30,7 +30,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests" / "
 
 import lab as labs  # noqa: E402
 
-TAYGA_PREFIX = "2001:db8:ff9b::"  # tayga refuses 64:ff9b:1::/48, and private IPv4 under 64:ff9b::/96
+# tayga refuses 64:ff9b:1::/48, and private IPv4 under 64:ff9b::/96.
+TAYGA_PREFIX = "2001:db8:ff9b::"
 TAYGA_POOL = "192.168.255.0/24"
 TAYGA_CONF = """\
 tun-device nat64
@@ -93,7 +94,8 @@ def iperf(lab, target, streams, direction, seconds):
 def build_flood(lab):
     """Compiles the sender, and makes the server drop what it sends at its port."""
     program = lab.folder / "udp_flood"
-    subprocess.run(["cc", "-O2", "-o", program, labs.REPOSITORY / "bench" / "udp_flood.c"], check=True)
+    source = labs.REPOSITORY / "bench" / "udp_flood.c"
+    subprocess.run(["cc", "-O2", "-o", program, source], check=True)
     lab.server.run("nft", "add table netdev sink; add chain netdev sink in "
                    "{ type filter hook ingress device eth0 priority 0; }; "
                    f"add rule netdev sink in udp dport {FLOOD_PORT} drop")
@@ -103,7 +105,8 @@ def build_flood(lab):
 def flood(lab, program, target, seconds):
     """Millions of packets a second that arrived at the server's port."""
     def arrived():
-        return lab.server.ip_json("-s", "link", "show", "dev", "eth0")[0]["stats64"]["rx"]["packets"]
+        port = lab.server.ip_json("-s", "link", "show", "dev", "eth0")[0]
+        return port["stats64"]["rx"]["packets"]
 
     before = arrived()
     done = lab.client.run(program, target, FLOOD_PORT, seconds, FLOOD_FLOWS, FLOOD_BYTES,
@@ -131,12 +134,15 @@ def measure(lab, targets, args):
             for name, target in targets.items():
                 rate = one(target)
                 results.setdefault(key, {}).setdefault(name, []).append(rate)
-                print(f"round {number + 1}/{args.rounds}: {key[0]}, {key[1]}: {name} {rate:.2f} {key[2]}",
-                      file=sys.stderr, flush=True)
+                print(f"round {number + 1}/{args.rounds}: {key[0]}, {key[1]}: {name} {rate:.2f} "
+                      f"{key[2]}", file=sys.stderr, flush=True)
     return results
 
 
 def summary(results):
+    def ratio(medians, name, base, digits):
+        return round(medians[name] / medians[base], digits) if base in medians else None
+
     rows = []
     for (what, direction, unit), by_name in results.items():
         medians = {name: statistics.median(rates) for name, rates in by_name.items()}
@@ -145,8 +151,8 @@ def summary(results):
                 "what": what, "direction": direction, "candidate": name, "unit": unit,
                 "median": round(medians[name], 3), "lowest": round(min(rates), 3),
                 "highest": round(max(rates), 3), "rounds": [round(rate, 3) for rate in rates],
-                "of_plain": round(medians[name] / medians["plain"], 3) if "plain" in medians else None,
-                "of_tayga": round(medians[name] / medians["tayga"], 2) if "tayga" in medians else None,
+                "of_plain": ratio(medians, name, "plain", 3),
+                "of_tayga": ratio(medians, name, "tayga", 2),
             })
     return rows
 
@@ -171,8 +177,8 @@ def markdown(about, rows, args):
         "|---|---|---|---|---|---|",
     ]
     for row in rows:
-        lines.append(f"| {row['what']} | {row['direction']} | {row['candidate']} | {row['median']:.2f} "
-                     f"({row['lowest']:.2f}–{row['highest']:.2f}) {row['unit']} | "
+        lines.append(f"| {row['what']} | {row['direction']} | {row['candidate']} | "
+                     f"{row['median']:.2f} ({row['lowest']:.2f}–{row['highest']:.2f}) {row['unit']} | "
                      f"{ratio(row['of_plain'], '{:.2f}')} | {ratio(row['of_tayga'], '{:.1f}')} |")
     return "\n".join(lines) + "\n"
 
@@ -186,7 +192,8 @@ def commit():
 def main():
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=4, help="of each measurement, after one left out")
+    parser.add_argument("--seconds", type=int, default=4,
+                        help="of each measurement; TCP's first second is left out")
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--candidates", nargs="+", default=list(CANDIDATES), choices=CANDIDATES)
     parser.add_argument("--udp", action="store_true", help="also the rate of small UDP packets")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Fixtures: `gateway_lab` (everything runs, offloads on and then off) and `bare_lab` (the test starts
-the daemon itself). A machine that cannot make network namespaces skips with exit code 77.
+"""Fixtures: `gateway_lab` (everything runs, offloads on and then off), `nat_lab` (viaductd alone) and
+`bare_lab` (the test starts the daemon itself). A machine that cannot make network namespaces skips
+with exit code 77.
 """
 
 import pathlib

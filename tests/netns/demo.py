@@ -112,13 +112,15 @@ def story(demo):
     demo.step("The gateway shows the sessions behind all this")
     demo.viaduct("show", "sessions")
     kinds = {item["protocol"] for item in lab.show("sessions")}
-    demo.expect(kinds == {"tcp", "udp", "icmp"}, f"sessions of tcp, udp and icmp, not {sorted(kinds)}")
+    demo.expect(kinds == {"tcp", "udp", "icmp"},
+                f"sessions of tcp, udp and icmp, not {sorted(kinds)}")
 
     demo.step("The server saw an IPv4 client: the pool's address")
     log = lab.web_log.read_text()
     demo.show("server", "cat access.log", log)
     seen = {line.split()[0] for line in log.splitlines()}
-    demo.expect(seen == {labs.POOL}, f"the server should have seen {labs.POOL} only, not {sorted(seen)}")
+    demo.expect(seen == {labs.POOL},
+                f"the server should have seen {labs.POOL} only, not {sorted(seen)}")
 
     demo.step("viaductd ends and takes everything along that it had added")
     code = lab.stop_daemon()
@@ -158,7 +160,8 @@ def main():
         for failure in demo.failed:
             print(f"  - {failure}")
         return 1
-    print(f"\ndemo: every part worked, in {time.monotonic() - start:.1f} s; nothing is left behind.")
+    took = time.monotonic() - start
+    print(f"\ndemo: every part worked, in {took:.1f} s; nothing is left behind.")
     return 0
 
 

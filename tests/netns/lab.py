@@ -57,7 +57,7 @@ _serial = 0
 
 
 class LabError(Exception):
-    """Something the lab needs did not happen; the text says what and shows what the program said."""
+    """Something the lab needs did not happen; the text says what, and what the program said."""
 
 
 def embed(ipv4, prefix=PREFIX):
@@ -94,7 +94,7 @@ def cannot_run():
 
 
 def toml(sections):
-    """A configuration as text: {"nat64": {"prefix": ...}, ...}; a section that is None is left out."""
+    """{"nat64": {"prefix": ...}, ...} as text; a section that is None is left out."""
 
     def value(item):
         if isinstance(item, dict):
@@ -342,9 +342,10 @@ class Lab:
         self._start_listening("zones", ["unbound", "-d", "-p", "-c", config], SERVER, 53)
 
     def command_with_dns(self, args, resolver=GATEWAY6):
-        """args, for Namespace.run: with /etc/resolv.conf naming the resolver, for that program only."""
+        """args for Namespace.run, with an /etc/resolv.conf of their own that names the resolver."""
         resolv = self.folder / "resolv.conf"
-        resolv.write_text(f"nameserver {resolver}\noptions timeout:2 attempts:3\n", encoding="ascii")
+        resolv.write_text(f"nameserver {resolver}\noptions timeout:2 attempts:3\n",
+                          encoding="ascii")
         switch = self.folder / "nsswitch.conf"
         switch.write_text("passwd: files\ngroup: files\nhosts: files dns\n", encoding="ascii")
         script = ('mount --bind "$1" /etc/resolv.conf && mount --bind "$2" /etc/nsswitch.conf '
@@ -358,7 +359,7 @@ class Lab:
     # --- the daemon -----------------------------------------------------------------------------
 
     def config(self, **sections):
-        """The lab's configuration; a section given here replaces or adds single keys, None removes it."""
+        """The lab's configuration; a section given here adds or replaces keys, None removes it."""
         whole = {
             "nvi": {"name": "nvi0", "engine": "tun"},
             "nat64": {"prefix": f"{PREFIX}/96", "pool4": self.pool4,
@@ -428,7 +429,8 @@ class Lab:
         for process in self.processes:
             code = process.popen.poll()
             state = "still runs" if code is None else f"exit code {code}"
-            parts.append(f"--- {process.name} (pid {process.pid}, {state})\n{process.said()[-6000:]}")
+            parts.append(f"--- {process.name} (pid {process.pid}, {state})\n"
+                         f"{process.said()[-6000:]}")
         return "\n".join(parts)
 
     def close(self):
@@ -480,7 +482,8 @@ remote-control:
   control-enable: no
 """
 
-_SOA = "@ 60 IN SOA ns.example.net. hostmaster.example.net. 1 3600 600 86400 60\n@ 60 IN NS ns.example.net.\n"
+_SOA = ("@ 60 IN SOA ns.example.net. hostmaster.example.net. 1 3600 600 86400 60\n"
+        "@ 60 IN NS ns.example.net.\n")
 
 _EXAMPLE_NET = ("$ORIGIN example.net.\n" + _SOA + f"""\
 ns    60 IN A {SERVER}
@@ -490,6 +493,7 @@ dual  60 IN A {SERVER}
 dual  60 IN AAAA {PLAIN_SERVER6}
 big   60 IN TXT """ + " ".join('"' + letter * 232 + '"' for letter in "abcde") + "\n")
 
-_IPV4ONLY_ARPA = "$ORIGIN ipv4only.arpa.\n" + _SOA + "@ 60 IN A 192.0.0.170\n@ 60 IN A 192.0.0.171\n"
+_IPV4ONLY_ARPA = ("$ORIGIN ipv4only.arpa.\n" + _SOA +
+                  "@ 60 IN A 192.0.0.170\n@ 60 IN A 192.0.0.171\n")
 
 _ROOT = "$ORIGIN .\n" + _SOA

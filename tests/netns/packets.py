@@ -20,7 +20,7 @@ TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
 
 
 class Capture:
-    """What passes a device while the block runs: `arrived` and `left`, lists of IP packets as bytes.
+    """What passes a device while the block runs: `arrived` and `left`, IP packets as bytes.
 
     `head` cuts what is kept of each packet; `lengths` always has the whole ones' lengths.
     """
@@ -76,7 +76,7 @@ def ones_sum(data):
 
 
 def parse(packet):
-    """(version, source, destination, protocol, payload) of an IP packet without extension headers."""
+    """(version, source, destination, protocol, payload) of a packet without extension headers."""
     version = packet[0] >> 4
     if version == 4:
         header, total = (packet[0] & 15) * 4, struct.unpack("!H", packet[2:4])[0]

@@ -48,7 +48,8 @@ def test_every_checksum_is_right(seen, end):
     assert not wrong, f"{len(wrong)} of {len(packets)} packets; the first: {wrong[0]}"
 
 
-@pytest.mark.parametrize("end, kinds", [("client", {TCP, UDP, ICMPV6}), ("server", {TCP, UDP, ICMP})])
+@pytest.mark.parametrize("end, kinds", [("client", {TCP, UDP, ICMPV6}),
+                                        ("server", {TCP, UDP, ICMP})])
 def test_every_protocol_was_seen(seen, end, kinds):
     """What the test above says about nothing would be worth nothing."""
     counted = {kind: sum(parse(packet)[3] == kind for packet in seen[end]) for kind in kinds}

@@ -4,6 +4,7 @@ its health in `show status`, and its return after a crash."""
 
 import os
 import signal
+import socket
 
 import pytest
 
@@ -48,8 +49,8 @@ def test_who_is_not_allowed_is_refused(dns_lab):
     dns_lab.client.ip("address", "add", f"{labs.STRANGER}/64", "dev", "eth0", "nodad")
     dns_lab.gateway.ip("address", "add", "2001:db8:bad::1/64", "dev", "lan", "nodad")
     dns_lab.start_daemon(dns64=dns_lab.DNS64)
-    said = dns_lab.client.run("dig", "-b", labs.STRANGER, f"@{labs.GATEWAY6}", "+tries=1", "+time=1",
-                              "web.example.net", "AAAA", check=False).stdout
+    said = dns_lab.client.run("dig", "-b", labs.STRANGER, f"@{labs.GATEWAY6}", "+tries=1",
+                              "+time=1", "web.example.net", "AAAA", check=False).stdout
     assert "status: REFUSED" in said or "no servers could be reached" in said or "timed out" in said
     assert labs.embed(labs.SERVER) not in said
     assert aaaa(dns_lab, "web.example.net", "-b", labs.CLIENT) == [labs.embed(labs.SERVER)]
@@ -70,14 +71,33 @@ def test_it_comes_back_after_a_crash(dns_lab):
     assert aaaa(dns_lab, "web.example.net") == [labs.embed(labs.SERVER)]
 
 
-def test_an_upstream_that_is_silent_shows_as_failing(bare_lab):
-    bare_lab.start_daemon(dns64=None)
-    bare_lab.stop_daemon()
-    bare_lab.write_config(dns64=bare_lab.DNS64)  # nobody serves the zone
-    bare_lab.daemon = bare_lab.start("viaductd", bare_lab.gateway,
-                                     [labs.BIN / "viaductd", "--config", bare_lab.config_path])
-    bare_lab.wait_daemon()
-    state = labs.wait_for("DNS64 is seen to fail", lambda: [
-        item for item in bare_lab.show("status") if item["dns64"]["state"] == "failing"], 30, 0.2)
-    assert state[0]["dns64"]["detail"]
-    assert bare_lab.client.run("ping", "-c", "1", "-W", "2", labs.embed(labs.SERVER)).returncode == 0
+def test_an_address_in_use_shows_as_failing_and_heals(dns_lab):
+    with dns_lab.gateway.socket(socket.AF_INET6, socket.SOCK_DGRAM) as other:
+        other.bind((labs.GATEWAY6, 53))
+        dns_lab.start_daemon()  # NAT64 does not wait for DNS64
+        dns_lab.write_config(dns64=dns_lab.DNS64)
+        dns_lab.viaduct("reload", check=False)
+        shown = labs.wait_for("DNS64 is seen to fail", lambda: [
+            item["dns64"] for item in dns_lab.show("status")
+            if item["dns64"]["state"] == "failing"], 10)
+        assert labs.GATEWAY6 in shown[0]["detail"]
+        dns_lab.client.run("ping", "-c", "1", "-W", "2", labs.embed(labs.SERVER))
+    dns_lab.wait_dns64()
+    assert aaaa(dns_lab, "web.example.net") == [labs.embed(labs.SERVER)]
+
+
+def test_reload_switches_it_on_and_off(dns_lab):
+    dns_lab.start_daemon()
+    assert dns_lab.gateway.pids_of("unbound") == []
+    dns_lab.write_config(dns64=dns_lab.DNS64)
+    dns_lab.viaduct("reload")
+    dns_lab.wait_dns64()
+    assert aaaa(dns_lab, "web.example.net") == [labs.embed(labs.SERVER)]
+    dns_lab.write_config(dns64={**dns_lab.DNS64, "synthesize": "always"})
+    dns_lab.viaduct("reload")
+    dns_lab.wait_dns64()
+    assert aaaa(dns_lab, "dual.example.net") == [labs.embed(labs.SERVER)]
+    dns_lab.write_config()
+    dns_lab.viaduct("reload")
+    assert dns_lab.show("status")[0]["dns64"]["state"] == "off"
+    assert dns_lab.gateway.pids_of("unbound") == []

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Whoever on the IPv4 side knows a binding reaches its host (RFC 6146 3.5.1, filtering = "endpoint");
-a port of the pool without a binding is closed, and counted."""
+"""Whoever on the IPv4 side knows a binding reaches its host (RFC 6146 3.5.1, the filtering called
+endpoint-independent); a port of the pool without a binding is closed, and counted."""
 
 import socket
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""One source port has one pool address and port, whichever server it talks to (RFC 6146 3.5.1, RFC 4787 REQ-1)."""
+"""One source port has one pool address and port, whichever server it talks to (RFC 6146 3.5.1,
+RFC 4787 REQ-1)."""
 
 import lab as labs
 from packets import UdpEcho, udp_socket

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""kill -9 leaves nvi0 and its routes; the next start adopts them, and its SIGTERM removes them too."""
+"""kill -9 leaves nvi0 and its routes; the next start adopts them, its SIGTERM removes them too."""
 
 import signal
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Who is not in [nat64] allow gets nothing, and is counted; by default the connected prefixes are in."""
+"""Who is not in [nat64] allow gets nothing, and is counted; by default the connected prefixes are
+in."""
 
 import pytest
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A pool address inside a port's subnet is answered for by proxied ARP; one outside needs a route only.
-Neither becomes an address of the gateway."""
+"""A pool address inside a port's subnet is answered for by proxied ARP; one outside needs a route
+only. Neither becomes an address of the gateway."""
 
 import pytest
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is missing or in the way is said in one sentence, with what to do, and nothing is left behind."""
+"""What is missing or in the way is said in one sentence, with what to do; nothing is left behind."""
 
 import shutil
 
@@ -9,7 +9,7 @@ import lab as labs
 
 
 def refused(lab, names, wrapper=()):
-    """viaductd ends by itself with exit code 1, names what it means, and leaves the gateway as it was."""
+    """viaductd ends by itself, exit code 1, names what it means, leaves the gateway as it was."""
     links = lab.gateway.ip_json("link", "show")
     routes = lab.gateway.ip_json("route", "show", "table", "all")
     done = lab.run_daemon_once(wrapper)

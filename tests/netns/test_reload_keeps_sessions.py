@@ -63,7 +63,8 @@ def test_reload_command_with_a_wrong_configuration(talking):
     lab, connection = talking
     before = only_session(lab)
     lab.write_config(nat64={"pool4": [labs.POOL_ROUTED, "not an address"]})
-    line = 1 + [text.startswith("pool4") for text in lab.config_path.read_text().splitlines()].index(True)
+    lines = lab.config_path.read_text().splitlines()
+    line = 1 + [text.startswith("pool4") for text in lines].index(True)
     refused = lab.viaduct("reload", check=False)
     assert refused.returncode != 0
     assert re.search(rf"{re.escape(str(lab.config_path))}:{line}:\d+: .*not an address",

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Sessions end at their time and give back binding and port; a closed TCP connection goes to the short timer."""
+"""Sessions end at their time and give back binding and port; a closed TCP connection goes to the
+short timer."""
 
 import lab as labs
 from packets import Connection, TcpEcho, udp_socket

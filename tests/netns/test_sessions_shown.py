@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What `viaduct show` says about known traffic: the fields of docs/control-protocol.md, their types,
-and numbers that can be added up by hand."""
+"""What `viaduct show` says about known traffic: the fields of docs/control-protocol.md, their
+types, and numbers that can be added up by hand."""
 
 import re
 
@@ -53,7 +53,8 @@ def test_sessions(traffic):
     target = labs.embed(labs.SERVER)
 
     tcp = by["tcp"]
-    assert tcp["inside"] == {"source": f"[{labs.CLIENT}]:{tcp_port}", "destination": f"[{target}]:7"}
+    assert tcp["inside"] == {"source": f"[{labs.CLIENT}]:{tcp_port}",
+                             "destination": f"[{target}]:7"}
     assert re.fullmatch(rf"{re.escape(labs.POOL)}:\d+", tcp["outside"]["source"])
     assert tcp["outside"]["destination"] == f"{labs.SERVER}:7"
     assert tcp["state"] == "established" and 7100 <= tcp["expires_seconds"] <= 7200

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Many connections at once, each with its own bytes: nothing is mixed up, every one is a session."""
+"""Many connections at once, each with its own bytes: nothing is mixed up, each is a session."""
 
 import lab as labs
 from packets import Connection, TcpEcho

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""UDP goes there and back: DNS queries with large answers, and datagrams of every kind of length."""
+"""UDP goes there and back: DNS queries with large answers, datagrams of every kind of length."""
 
 import os
 

@@ -8,7 +8,8 @@ import pytest
 import lab as labs
 
 WRONG = {
-    "a pool address that is none": ({"nat64": {"pool4": ["198.51.100.300"]}}, "pool4", "198.51.100.300"),
+    "a pool address that is none": ({"nat64": {"pool4": ["198.51.100.300"]}}, "pool4",
+                                    "198.51.100.300"),
     "a prefix of no allowed length": ({"nat64": {"prefix": "64:ff9b::/97"}}, "prefix", "/97"),
     "an unknown key": ({"nat64": {"pool6": []}}, "pool6", "pool6"),
     "a wrong type": ({"nat64": {"max_sessions": "many"}}, "max_sessions", "max_sessions"),
