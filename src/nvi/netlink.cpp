@@ -1,0 +1,574 @@
+// SPDX-License-Identifier: MIT
+#include "nvi/netlink.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <libmnl/libmnl.h>
+#include <linux/if_link.h>
+#include <linux/if_tun.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+namespace viaduct::nvi {
+namespace {
+
+constexpr size_t request_size = 1024;
+constexpr size_t answer_size = 32 * 1024; // what the kernel fills at most per dump message
+constexpr int dump_attempts = 16;
+constexpr int drain_messages = 256;
+constexpr timeval answer_timeout{.tv_sec = 5, .tv_usec = 0};
+
+// A request being written: zeroed, aligned, and large enough for everything below.
+struct Request {
+  alignas(nlmsghdr) std::array<char, request_size> bytes{};
+  nlmsghdr *header;
+
+  Request(uint16_t type, uint16_t flags) : header(mnl_nlmsg_put_header(bytes.data())) {
+    header->nlmsg_type = type;
+    header->nlmsg_flags = static_cast<uint16_t>(NLM_F_REQUEST | flags);
+  }
+  template <typename Body> Body *body() {
+    return static_cast<Body *>(mnl_nlmsg_put_extra_header(header, sizeof(Body)));
+  }
+};
+
+// The attributes of one level by number; those above `N` are skipped.
+template <size_t N> class Attributes {
+public:
+  Attributes(const nlmsghdr *message, size_t offset) {
+    const size_t start = MNL_ALIGN(offset), size = mnl_nlmsg_get_payload_len(message);
+    if (start < size)
+      walk(mnl_nlmsg_get_payload_offset(message, start), size - start);
+  }
+  explicit Attributes(const nlattr *nest) {
+    walk(mnl_attr_get_payload(nest), mnl_attr_get_payload_len(nest));
+  }
+  const nlattr *operator[](size_t number) const { return at_[number]; }
+  uint32_t u32(size_t number) const { return number_of<uint32_t>(number); }
+  uint8_t u8(size_t number) const { return number_of<uint8_t>(number); }
+  std::string string(size_t number) const {
+    if (at_[number] == nullptr)
+      return {};
+    const char *start = static_cast<const char *>(mnl_attr_get_payload(at_[number]));
+    return {start, strnlen(start, mnl_attr_get_payload_len(at_[number]))};
+  }
+
+private:
+  // libmnl's own loops are macros that are not C++.
+  void walk(const void *start, size_t size) {
+    const auto *attribute = static_cast<const nlattr *>(start);
+    auto left = static_cast<int>(size);
+    while (mnl_attr_ok(attribute, left)) {
+      const uint16_t type = mnl_attr_get_type(attribute);
+      if (type < N)
+        at_[type] = attribute;
+      left -= MNL_ALIGN(attribute->nla_len);
+      attribute = mnl_attr_next(attribute);
+    }
+  }
+  template <typename Number> Number number_of(size_t number) const {
+    Number value = 0;
+    if (at_[number] != nullptr && mnl_attr_get_payload_len(at_[number]) >= sizeof(value))
+      std::memcpy(&value, mnl_attr_get_payload(at_[number]), sizeof(value));
+    return value;
+  }
+  std::array<const nlattr *, N> at_{};
+};
+
+template <typename Body> const Body *body_of(const nlmsghdr *message) {
+  if (mnl_nlmsg_get_payload_len(message) < sizeof(Body))
+    return nullptr;
+  return static_cast<const Body *>(mnl_nlmsg_get_payload(message));
+}
+
+// Clears the bits behind `length`; a length the family does not have becomes the whole address.
+template <size_t N> void mask(std::array<uint8_t, N> &bytes, unsigned length) {
+  for (unsigned bit = length; bit < N * 8; ++bit)
+    bytes[bit / 8] &= static_cast<uint8_t>(~(0x80U >> (bit % 8)));
+}
+
+std::optional<IpAddress> address_in(int family, const nlattr *attribute) {
+  if (attribute == nullptr)
+    return std::nullopt;
+  const uint16_t size = mnl_attr_get_payload_len(attribute);
+  if (family == AF_INET && size == 4) {
+    Ipv4 address;
+    std::memcpy(address.bytes.data(), mnl_attr_get_payload(attribute), size);
+    return address;
+  }
+  if (family == AF_INET6 && size == 16) {
+    Ipv6 address;
+    std::memcpy(address.bytes.data(), mnl_attr_get_payload(attribute), size);
+    return address;
+  }
+  return std::nullopt;
+}
+
+IpPrefix prefix_of(const IpAddress &address, uint8_t length) {
+  if (const Ipv4 *four = std::get_if<Ipv4>(&address)) {
+    Prefix4 prefix{*four, std::min<uint8_t>(length, 32)};
+    mask(prefix.address.bytes, prefix.length);
+    return prefix;
+  }
+  Prefix6 prefix{std::get<Ipv6>(address), std::min<uint8_t>(length, 128)};
+  mask(prefix.address.bytes, prefix.length);
+  return prefix;
+}
+
+unsigned char family_of(const IpAddress &address) {
+  return std::holds_alternative<Ipv4>(address) ? AF_INET : AF_INET6;
+}
+
+void put_address(nlmsghdr *request, uint16_t type, const IpAddress &address) {
+  std::visit(
+      [&](const auto &value) {
+        mnl_attr_put(request, type, value.bytes.size(), value.bytes.data());
+      },
+      address);
+}
+
+TunDetails tun_details(const nlattr *nest) {
+  const Attributes<IFLA_TUN_MAX + 1> tun(nest);
+  return {.tap = tun.u8(IFLA_TUN_TYPE) != IFF_TUN,
+          .multi_queue = tun.u8(IFLA_TUN_MULTI_QUEUE) != 0,
+          .vnet_hdr = tun.u8(IFLA_TUN_VNET_HDR) != 0,
+          .persistent = tun.u8(IFLA_TUN_PERSIST) != 0,
+          .queues = tun.u32(IFLA_TUN_NUM_QUEUES) + tun.u32(IFLA_TUN_NUM_DISABLED_QUEUES)};
+}
+
+std::optional<Link> parse_link(const nlmsghdr *message) {
+  const auto *body = body_of<ifinfomsg>(message);
+  if (message->nlmsg_type != RTM_NEWLINK || body == nullptr)
+    return std::nullopt;
+  const Attributes<IFLA_MAX + 1> attributes(message, sizeof(*body));
+  Link link;
+  link.index = body->ifi_index;
+  link.type = body->ifi_type;
+  link.flags = body->ifi_flags;
+  link.name = attributes.string(IFLA_IFNAME);
+  link.mtu = attributes.u32(IFLA_MTU);
+  if (const nlattr *address = attributes[IFLA_ADDRESS]) {
+    const auto *start = static_cast<const uint8_t *>(mnl_attr_get_payload(address));
+    link.hardware_address.assign(start, start + mnl_attr_get_payload_len(address));
+  }
+  if (attributes[IFLA_LINKINFO] != nullptr) {
+    const Attributes<IFLA_INFO_MAX + 1> info(attributes[IFLA_LINKINFO]);
+    link.kind = info.string(IFLA_INFO_KIND);
+    if (link.kind == "tun" && info[IFLA_INFO_DATA] != nullptr)
+      link.tun = tun_details(info[IFLA_INFO_DATA]);
+  }
+  return link;
+}
+
+std::optional<Address> parse_address(const nlmsghdr *message) {
+  const auto *body = body_of<ifaddrmsg>(message);
+  if (message->nlmsg_type != RTM_NEWADDR || body == nullptr)
+    return std::nullopt;
+  const Attributes<IFA_MAX + 1> attributes(message, sizeof(*body));
+  const auto peer = address_in(body->ifa_family, attributes[IFA_ADDRESS]);
+  const auto local = address_in(body->ifa_family, attributes[IFA_LOCAL]);
+  if (!peer && !local)
+    return std::nullopt;
+  Address address;
+  address.interface = static_cast<int>(body->ifa_index);
+  address.address = local ? *local : *peer;
+  address.subnet = prefix_of(peer ? *peer : *local, body->ifa_prefixlen);
+  address.flags = attributes[IFA_FLAGS] != nullptr ? attributes.u32(IFA_FLAGS) : body->ifa_flags;
+  return address;
+}
+
+std::optional<Route> parse_route(const nlmsghdr *message) {
+  const auto *body = body_of<rtmsg>(message);
+  if (message->nlmsg_type != RTM_NEWROUTE || body == nullptr ||
+      (body->rtm_flags & RTM_F_CLONED) != 0 ||
+      (body->rtm_family != AF_INET && body->rtm_family != AF_INET6))
+    return std::nullopt;
+  const Attributes<RTA_MAX + 1> attributes(message, sizeof(*body));
+  const IpAddress any = body->rtm_family == AF_INET ? IpAddress(Ipv4{}) : IpAddress(Ipv6{});
+  Route route;
+  route.destination =
+      prefix_of(address_in(body->rtm_family, attributes[RTA_DST]).value_or(any), body->rtm_dst_len);
+  route.interface = static_cast<int>(attributes.u32(RTA_OIF));
+  route.gateway = attributes[RTA_GATEWAY] != nullptr || attributes[RTA_VIA] != nullptr ||
+                  attributes[RTA_MULTIPATH] != nullptr;
+  if (attributes[RTA_METRICS] != nullptr)
+    route.mtu = Attributes<RTAX_MAX + 1>(attributes[RTA_METRICS]).u32(RTAX_MTU);
+  route.type = body->rtm_type;
+  route.protocol = body->rtm_protocol;
+  route.table = attributes[RTA_TABLE] != nullptr ? attributes.u32(RTA_TABLE) : body->rtm_table;
+  route.metric = attributes.u32(RTA_PRIORITY);
+  return route;
+}
+
+std::optional<ProxyNeighbour> parse_proxy(const nlmsghdr *message) {
+  const auto *body = body_of<ndmsg>(message);
+  if (message->nlmsg_type != RTM_NEWNEIGH || body == nullptr || (body->ndm_flags & NTF_PROXY) == 0)
+    return std::nullopt;
+  const Attributes<NDA_MAX + 1> attributes(message, sizeof(*body));
+  const auto address = address_in(body->ndm_family, attributes[NDA_DST]);
+  if (!address)
+    return std::nullopt;
+  return ProxyNeighbour{
+      .interface = body->ndm_ifindex, .address = *address, .protocol = attributes.u8(NDA_PROTOCOL)};
+}
+
+// The kernel's sentence behind an error number, if it sent one.
+std::string extended_ack(const nlmsghdr *message, const nlmsgerr *failure) {
+  if ((message->nlmsg_flags & NLM_F_ACK_TLVS) == 0)
+    return {};
+  size_t offset = sizeof(*failure);
+  if ((message->nlmsg_flags & NLM_F_CAPPED) == 0 && failure->msg.nlmsg_len >= sizeof(nlmsghdr))
+    offset += failure->msg.nlmsg_len - sizeof(nlmsghdr);
+  if (mnl_nlmsg_get_payload_len(message) <= offset)
+    return {};
+  return Attributes<NLMSGERR_ATTR_MAX + 1>(message, offset).string(NLMSGERR_ATTR_MSG);
+}
+
+Result<Fd> open_socket(int extra_flags) {
+  Fd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | extra_flags, NETLINK_ROUTE));
+  if (!fd)
+    return system_error("cannot open a netlink socket", errno);
+  sockaddr_nl own{};
+  own.nl_family = AF_NETLINK;
+  if (::bind(fd.get(), reinterpret_cast<const sockaddr *>(&own), sizeof(own)) != 0)
+    return system_error("cannot bind a netlink socket", errno);
+  return fd;
+}
+
+Result<Fd> open_request_socket() {
+  auto fd = open_socket(0);
+  if (!fd)
+    return fd;
+  // Wishes: an older kernel that does not know one says less or filters less, and we filter again.
+  const int on = 1;
+  for (const int option : {NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK})
+    (void)::setsockopt(fd->get(), SOL_NETLINK, option, &on, sizeof(on));
+  if (::setsockopt(fd->get(), SOL_SOCKET, SO_RCVTIMEO, &answer_timeout, sizeof(answer_timeout)) !=
+      0)
+    return system_error("cannot set a netlink socket's time limit", errno);
+  return fd;
+}
+
+struct Received {
+  int length = 0; // 0: nothing for us in it
+  int number = 0; // errno
+};
+
+// One datagram; one that is not from the kernel counts as nothing.
+Received receive(int fd, std::span<char> buffer) {
+  sockaddr_nl sender{};
+  socklen_t size = sizeof(sender);
+  ssize_t length = 0;
+  do
+    length = ::recvfrom(fd, buffer.data(), buffer.size(), MSG_TRUNC,
+                        reinterpret_cast<sockaddr *>(&sender), &size);
+  while (length < 0 && errno == EINTR);
+  if (length < 0)
+    return {.length = 0, .number = errno};
+  if (static_cast<size_t>(length) > buffer.size())
+    return {.length = 0, .number = EMSGSIZE};
+  return {.length = sender.nl_pid == 0 ? static_cast<int>(length) : 0, .number = 0};
+}
+
+Error failure_of(const std::string &what, int number, const std::string &detail) {
+  Error result = system_error("cannot " + what, number);
+  if (!detail.empty())
+    result.message += " (" + detail + ")";
+  if (number == EPERM)
+    result.message += "; it needs CAP_NET_ADMIN: run as root, or grant it";
+  if (number == EAGAIN)
+    result.message += "; the kernel gave no answer in 5 s";
+  return result;
+}
+
+} // namespace
+
+std::string text(const IpAddress &address) {
+  return std::visit([](const auto &value) { return value.text(); }, address);
+}
+
+std::string text(const IpPrefix &prefix) {
+  return std::visit([](const auto &value) { return value.text(); }, prefix);
+}
+
+Result<Netlink> Netlink::open() {
+  auto fd = open_request_socket();
+  if (!fd)
+    return fd.failure();
+  Netlink netlink;
+  netlink.socket_ = std::move(*fd);
+  return netlink;
+}
+
+// Sends one request and reads until its end: an acknowledgement or error, or the dump's last
+// message. Answers to earlier requests (given up after a lost message) are passed over by their
+// number.
+Netlink::Outcome Netlink::exchange(nlmsghdr *request, const Visitor &visit) {
+  request->nlmsg_seq = ++sequence_;
+  if (::send(socket_.get(), request, request->nlmsg_len, 0) < 0)
+    return {.number = errno, .detail = {}};
+  alignas(nlmsghdr) std::array<char, answer_size> buffer;
+  bool interrupted = false;
+  for (;;) {
+    const Received received = receive(socket_.get(), buffer);
+    if (received.number != 0)
+      return {.number = received.number, .detail = {}};
+    int left = received.length;
+    const auto *message = reinterpret_cast<const nlmsghdr *>(buffer.data());
+    for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
+      if (message->nlmsg_seq != sequence_)
+        continue;
+      interrupted |= (message->nlmsg_flags & NLM_F_DUMP_INTR) != 0;
+      if (message->nlmsg_type == NLMSG_ERROR) {
+        const auto *failure = body_of<nlmsgerr>(message);
+        if (failure == nullptr)
+          return {.number = EBADMSG, .detail = {}};
+        return {.number = -failure->error, .detail = extended_ack(message, failure)};
+      }
+      if (message->nlmsg_type == NLMSG_DONE) {
+        const auto *status = body_of<int>(message);
+        const int number = status != nullptr && *status < 0 ? -*status : 0;
+        return {.number = number == 0 && interrupted ? EINTR : number, .detail = {}};
+      }
+      if (visit)
+        visit(message);
+    }
+  }
+}
+
+Result<void> Netlink::acknowledged(nlmsghdr *request, const std::string &what,
+                                   std::initializer_list<int> tolerated) {
+  request->nlmsg_flags |= NLM_F_ACK;
+  const Outcome outcome = exchange(request, {});
+  if (outcome.number == 0 || std::ranges::find(tolerated, outcome.number) != tolerated.end())
+    return {};
+  return failure_of(what, outcome.number, outcome.detail);
+}
+
+template <typename Item>
+Result<std::vector<Item>>
+Netlink::dump(nlmsghdr *request, const std::string &what,
+              const std::function<std::optional<Item>(const nlmsghdr *)> &parse) {
+  request->nlmsg_flags |= NLM_F_DUMP;
+  Outcome outcome;
+  for (int attempt = 0; attempt < dump_attempts; ++attempt) {
+    std::vector<Item> items;
+    outcome = exchange(request, [&](const nlmsghdr *message) {
+      if (auto item = parse(message))
+        items.push_back(std::move(*item));
+    });
+    if (outcome.number == 0)
+      return items;
+    if (outcome.number == EINTR)
+      continue;
+    if (outcome.number != ENOBUFS && outcome.number != EBUSY)
+      break;
+    auto fresh = open_request_socket(); // the old one's dump is still under way
+    if (!fresh)
+      return fresh.failure();
+    socket_ = std::move(*fresh);
+  }
+  if (outcome.number == EINTR)
+    return error("cannot {}: it kept changing, in {} attempts", what, dump_attempts);
+  return failure_of(what, outcome.number, outcome.detail);
+}
+
+Result<Link> Netlink::link_by(const std::function<void(nlmsghdr *)> &selector,
+                              const std::string &what) {
+  Request request(RTM_GETLINK, NLM_F_ACK);
+  request.body<ifinfomsg>()->ifi_family = AF_UNSPEC;
+  selector(request.header);
+  Link found;
+  const Outcome outcome = exchange(request.header, [&](const nlmsghdr *message) {
+    if (auto link = parse_link(message))
+      found = std::move(*link);
+  });
+  if (outcome.number == ENODEV)
+    return Link{};
+  if (outcome.number != 0)
+    return failure_of("look up interface " + what, outcome.number, outcome.detail);
+  return found;
+}
+
+Result<Link> Netlink::link(const std::string &name) {
+  if (name.empty() || name.size() >= IFNAMSIZ)
+    return error("\"{}\" is no interface name: 1 to {} characters", name, IFNAMSIZ - 1);
+  return link_by([&](nlmsghdr *to) { mnl_attr_put_strz(to, IFLA_IFNAME, name.c_str()); }, name);
+}
+
+Result<Link> Netlink::link(int index) {
+  return link_by(
+      [&](nlmsghdr *to) { static_cast<ifinfomsg *>(mnl_nlmsg_get_payload(to))->ifi_index = index; },
+      fmt::format("number {}", index));
+}
+
+Result<std::vector<Link>> Netlink::links() {
+  Request request(RTM_GETLINK, 0);
+  request.body<ifinfomsg>()->ifi_family = AF_UNSPEC;
+  return dump<Link>(request.header, "list the interfaces", parse_link);
+}
+
+Result<void> Netlink::set_mtu(int index, unsigned mtu) {
+  Request request(RTM_NEWLINK, 0);
+  request.body<ifinfomsg>()->ifi_index = index;
+  mnl_attr_put_u32(request.header, IFLA_MTU, mtu);
+  return acknowledged(request.header, fmt::format("set the interface's MTU to {}", mtu));
+}
+
+Result<void> Netlink::set_up(int index, bool up) {
+  Request request(RTM_NEWLINK, 0);
+  auto *body = request.body<ifinfomsg>();
+  body->ifi_index = index;
+  body->ifi_flags = up ? IFF_UP : 0;
+  body->ifi_change = IFF_UP;
+  return acknowledged(request.header, up ? "bring the interface up" : "take the interface down");
+}
+
+Result<std::vector<Address>> Netlink::addresses() {
+  Request request(RTM_GETADDR, 0);
+  request.body<ifaddrmsg>()->ifa_family = AF_UNSPEC;
+  return dump<Address>(request.header, "list the addresses", parse_address);
+}
+
+Result<std::vector<Route>> Netlink::routes(const RouteFilter &filter) {
+  Request request(RTM_GETROUTE, 0);
+  auto *body = request.body<rtmsg>();
+  body->rtm_family = static_cast<unsigned char>(filter.family);
+  body->rtm_protocol = filter.protocol;
+  body->rtm_type = filter.type;
+  if (filter.table != 0)
+    mnl_attr_put_u32(request.header, RTA_TABLE, filter.table);
+  if (filter.interface != 0)
+    mnl_attr_put_u32(request.header, RTA_OIF, static_cast<uint32_t>(filter.interface));
+  auto wanted = [&](const nlmsghdr *message) -> std::optional<Route> {
+    auto route = parse_route(message);
+    if (!route || (filter.protocol != 0 && route->protocol != filter.protocol) ||
+        (filter.type != 0 && route->type != filter.type) ||
+        (filter.table != 0 && route->table != filter.table) ||
+        (filter.interface != 0 && route->interface != filter.interface) ||
+        (filter.keep && !filter.keep(*route)))
+      return std::nullopt;
+    return route;
+  };
+  return dump<Route>(request.header, "list the routes", wanted);
+}
+
+Result<void> Netlink::change_route(const Route &route, uint16_t type, uint16_t flags,
+                                   const std::string &what) {
+  Request request(type, flags);
+  auto *body = request.body<rtmsg>();
+  const bool four = std::holds_alternative<Prefix4>(route.destination);
+  body->rtm_family = four ? AF_INET : AF_INET6;
+  body->rtm_scope = four ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+  body->rtm_protocol = route.protocol;
+  body->rtm_type = route.type;
+  std::visit(
+      [&](const auto &prefix) {
+        body->rtm_dst_len = prefix.length;
+        put_address(request.header, RTA_DST, prefix.address);
+      },
+      route.destination);
+  mnl_attr_put_u32(request.header, RTA_TABLE, route.table);
+  mnl_attr_put_u32(request.header, RTA_OIF, static_cast<uint32_t>(route.interface));
+  if (route.metric != 0)
+    mnl_attr_put_u32(request.header, RTA_PRIORITY, route.metric);
+  if (route.mtu != 0 && type == RTM_NEWROUTE) {
+    nlattr *nest = mnl_attr_nest_start(request.header, RTA_METRICS);
+    mnl_attr_put_u32(request.header, RTAX_MTU, route.mtu);
+    mnl_attr_nest_end(request.header, nest);
+  }
+  const std::string sentence = fmt::format("{} the route {}", what, text(route.destination));
+  if (type == RTM_DELROUTE)
+    return acknowledged(request.header, sentence, {ESRCH, ENODEV});
+  return acknowledged(request.header, sentence);
+}
+
+Result<void> Netlink::add(const Route &route) {
+  return change_route(route, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, "add");
+}
+
+Result<void> Netlink::replace(const Route &route) {
+  return change_route(route, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, "replace");
+}
+
+Result<void> Netlink::remove(const Route &route) {
+  return change_route(route, RTM_DELROUTE, 0, "remove");
+}
+
+Result<std::vector<ProxyNeighbour>> Netlink::proxies(int family) {
+  Request request(RTM_GETNEIGH, 0);
+  auto *body = request.body<ndmsg>();
+  body->ndm_family = static_cast<uint8_t>(family);
+  body->ndm_flags = NTF_PROXY;
+  return dump<ProxyNeighbour>(request.header, "list the proxy neighbour entries", parse_proxy);
+}
+
+Result<void> Netlink::change_proxy(const ProxyNeighbour &entry, uint16_t type, uint16_t flags,
+                                   const std::string &what) {
+  Request request(type, flags);
+  auto *body = request.body<ndmsg>();
+  body->ndm_family = family_of(entry.address);
+  body->ndm_ifindex = entry.interface;
+  body->ndm_state = NUD_PERMANENT;
+  body->ndm_flags = NTF_PROXY;
+  put_address(request.header, NDA_DST, entry.address);
+  if (type == RTM_NEWNEIGH)
+    mnl_attr_put_u8(request.header, NDA_PROTOCOL, entry.protocol);
+  const std::string sentence = fmt::format("{} the proxy entry for {}", what, text(entry.address));
+  if (type == RTM_DELNEIGH)
+    return acknowledged(request.header, sentence, {ENOENT, ENODEV, ENXIO});
+  return acknowledged(request.header, sentence);
+}
+
+Result<void> Netlink::add(const ProxyNeighbour &entry) {
+  return change_proxy(entry, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, "add");
+}
+
+Result<void> Netlink::remove(const ProxyNeighbour &entry) {
+  return change_proxy(entry, RTM_DELNEIGH, 0, "remove");
+}
+
+Result<Monitor> Monitor::open() {
+  auto fd = open_socket(SOCK_NONBLOCK);
+  if (!fd)
+    return fd.failure();
+  for (const int group : {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
+                          RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE})
+    if (::setsockopt(fd->get(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) != 0)
+      return system_error("cannot subscribe to changes of links, addresses and routes", errno);
+  Monitor monitor;
+  monitor.socket_ = std::move(*fd);
+  return monitor;
+}
+
+Result<Changes> Monitor::drain() {
+  alignas(nlmsghdr) std::array<char, answer_size> buffer;
+  Changes changes;
+  for (int count = 0; count < drain_messages; ++count) {
+    const Received received = receive(socket_.get(), buffer);
+    if (received.number == EAGAIN)
+      break;
+    if (received.number == ENOBUFS || received.number == EMSGSIZE) {
+      changes = {.links = true, .addresses = true, .routes = true, .lost = true};
+      continue;
+    }
+    if (received.number != 0)
+      return system_error("cannot read changes of links, addresses and routes", received.number);
+    int left = received.length;
+    const auto *message = reinterpret_cast<const nlmsghdr *>(buffer.data());
+    for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
+      const uint16_t type = message->nlmsg_type;
+      changes.links |= type == RTM_NEWLINK || type == RTM_DELLINK;
+      changes.addresses |= type == RTM_NEWADDR || type == RTM_DELADDR;
+      changes.routes |= type == RTM_NEWROUTE || type == RTM_DELROUTE;
+    }
+  }
+  return changes;
+}
+
+} // namespace viaduct::nvi

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+//
+// Network: everything outside the interface that makes packets arrive in it: the link's state,
+// routes for the prefixes and pool addresses, ARP answers and announcements for pool addresses that
+// lie in a port's subnet, kernel settings.
+//
+// The kernel is the authority, not our memory: every apply() looks at what is there and changes
+// only what differs, adding before removing, so that it is also right after a crash of a
+// predecessor, and heals what somebody else took away. If a step fails, the steps before it are
+// undone.
+//
+// Pool addresses are never assigned: see design: an address that is routed to the interface is
+// translated, an address that is local is not.
+#pragma once
+
+#include "base/address.h"
+#include "base/result.h"
+#include "nvi/netlink.h"
+#include "nvi/sysctl.h"
+
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace viaduct::nvi {
+
+struct Plan {
+  std::string interface;         // an existing tun, see Tun
+  std::vector<Prefix6> prefixes; // routed to it
+  std::vector<Ipv4> pool;        // routed to it
+  unsigned mtu = 1500;           // of the IPv6 path; the pool's routes get 20 less (RFC 7915 1.4)
+  bool operator==(const Plan &) const = default;
+};
+
+class Network {
+public:
+  static Result<Network> open();
+
+  // Whether apply() would be right; touches nothing. The interface need not exist yet.
+  Result<void> check(const Plan &plan);
+
+  // Makes the machine match. A second call with another plan changes only the differences; the
+  // interface's name must stay.
+  Result<void> apply(const Plan &plan);
+
+  // Looks again after addresses, links or routes changed (Monitor). Without a plan: nothing.
+  Result<void> refresh();
+
+  // Takes away everything apply() made and puts settings back; goes on after errors and returns the
+  // first. Call it before the Tun goes.
+  Result<void> remove();
+
+  // The IPv6 prefixes directly connected to this machine, without link-local, multicast, loopback
+  // and `interface`; sorted, none inside another.
+  Result<std::vector<Prefix6>> connected_prefixes(const std::string &interface);
+
+  // What the last check(), apply() or refresh() wants the operator to know; sentences.
+  const std::vector<std::string> &warnings() const { return warnings_; }
+
+private:
+  explicit Network(Netlink netlink) : netlink_(std::move(netlink)) {}
+
+  struct Surroundings; // one look at the machine
+  class Undo;
+  using Proxy = std::pair<int, Ipv4>; // port, pool address
+  enum class Settings { set, leave };
+
+  Result<Surroundings> look(const std::string &interface);
+  Result<void> check_around(const Plan &plan, Surroundings &around);
+  Result<void> check_pool(const Plan &plan, const Surroundings &around);
+  Result<void> check_prefixes(const Plan &plan, const Surroundings &around);
+  Result<void> check_routes(const Plan &plan, Surroundings &around);
+  Result<void> apply(const Plan &plan, Settings settings);
+  Result<void> apply_settings(const std::string &interface, Undo &undo);
+  Result<void> apply_link(const Plan &plan, const Link &link, Undo &undo);
+  Result<void> apply_routes(const Plan &plan, const Surroundings &around, Undo &undo);
+  Result<std::vector<Proxy>> apply_proxies(const std::set<Proxy> &wanted,
+                                           const Surroundings &around, Undo &undo);
+  Result<void> remove_stale(const Plan &plan, const std::set<Proxy> &wanted,
+                            const Surroundings &around, Undo &undo);
+  Result<void> set(const std::string &name, const std::string &value, bool needed, Undo &undo);
+  bool ours(const ProxyNeighbour &entry, const Surroundings &around) const;
+  void warn_about_router_advertisements(const Surroundings &around);
+  void announce(const std::vector<Proxy> &entries, const Surroundings &around);
+  void warn(Error failure) { warnings_.push_back(std::move(failure.message)); }
+
+  Netlink netlink_;
+  Sysctl sysctl_;
+  std::optional<Plan> plan_;
+  std::optional<Link> link_before_; // as it was before the first apply()
+  std::set<Proxy> proxies_;         // entries that we made or adopted
+  std::vector<std::string> warnings_;
+};
+
+// Tells everybody on the port's link that `address` is at its hardware address (RFC 5227 3, an ARP
+// announcement).
+Result<void> announce_arp(const Link &port, const Ipv4 &address);
+
+} // namespace viaduct::nvi
