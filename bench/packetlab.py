@@ -178,7 +178,8 @@ def markdown(about, rows, args):
     ]
     for row in rows:
         lines.append(f"| {row['what']} | {row['direction']} | {row['candidate']} | "
-                     f"{row['median']:.2f} ({row['lowest']:.2f}–{row['highest']:.2f}) {row['unit']} | "
+                     f"{row['median']:.2f} ({row['lowest']:.2f}–{row['highest']:.2f}) "
+                     f"{row['unit']} | "
                      f"{ratio(row['of_plain'], '{:.2f}')} | {ratio(row['of_tayga'], '{:.1f}')} |")
     return "\n".join(lines) + "\n"
 
@@ -206,6 +207,7 @@ def main():
     if reason:
         print(f"SKIP: {reason}")
         return 77
+    labs.end_on_signals()
     with labs.Lab(offloads=not args.no_offloads) as lab:
         targets = {name: CANDIDATES[name](lab) for name in args.candidates}
         lab.start("iperf3", lab.server, ["iperf3", "--server"])

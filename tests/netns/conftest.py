@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Fixtures: `gateway_lab` (everything runs, offloads on and then off), `nat_lab` (viaductd alone) and
-`bare_lab` (the test starts the daemon itself). A machine that cannot make network namespaces skips
-with exit code 77.
+"""Fixtures: `gateway_lab` (everything runs, offloads on and then off), `nat_lab` (viaductd alone)
+and `bare_lab` (the test starts the daemon itself). A machine that cannot make network namespaces
+skips with exit code 77.
 """
 
 import pathlib
@@ -22,10 +22,6 @@ def _too_late(*_):
     raise TimeoutError(f"the test file took longer than {SECONDS} s")
 
 
-def _end(*_):
-    raise KeyboardInterrupt
-
-
 def pytest_sessionstart(session):
     reason = labs.cannot_run()
     for program in ("viaductd", "viaduct"):
@@ -34,7 +30,7 @@ def pytest_sessionstart(session):
     if reason:
         print(f"SKIP: {reason}")
         pytest.exit(f"skipped: {reason}", SKIP_CODE)
-    signal.signal(signal.SIGTERM, _end)
+    labs.end_on_signals()
     signal.signal(signal.SIGALRM, _too_late)
     signal.alarm(SECONDS)
 

@@ -2,7 +2,6 @@
 """What scripts/demo shows: every command is printed, run, and its result checked."""
 
 import shlex
-import signal
 import sys
 import time
 
@@ -133,10 +132,7 @@ def story(demo):
 
 
 def main():
-    def end(*_):
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, end)
+    labs.end_on_signals()
     reason = labs.cannot_run()
     if reason:
         print(f"demo: {reason}", file=sys.stderr)

@@ -78,6 +78,15 @@ def wait_for(what, condition, seconds=10.0, every=0.05):
         time.sleep(every)
 
 
+def end_on_signals():
+    """SIGTERM and Ctrl-C end the program as an exception, so that labs are taken down."""
+    def end(*_):
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+
+
 def cannot_run():
     """Why this machine cannot run a lab; empty where it can."""
     if os.geteuid() != 0:
@@ -217,8 +226,10 @@ class Process:
         self.name = name
         self.log = folder / f"{name}.log"
         with open(self.log, "ab") as log:
+            # A session of its own: Ctrl-C is for the lab, which then ends its programs in order.
             self.popen = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=log,
-                                          stderr=subprocess.STDOUT, **options)
+                                          stderr=subprocess.STDOUT, start_new_session=True,
+                                          **options)
 
     @property
     def pid(self):

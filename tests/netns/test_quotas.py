@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A subscriber's sessions end at its limit, the table's at its own, a pool's ports at its range: all
-are counted, and nobody's sessions break."""
+"""A subscriber's sessions end at its limit, the table's at its own, a pool's ports at its range:
+all are counted, and nobody's sessions break."""
 
 import lab as labs
 from packets import Connection, TcpEcho, drain, udp_socket

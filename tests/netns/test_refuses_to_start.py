@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is missing or in the way is said in one sentence, with what to do; nothing is left behind."""
+"""What is missing or in the way is said in a sentence, with what to do; nothing is left behind."""
 
 import shutil
 
