@@ -8,8 +8,7 @@
 
 #include <array>
 #include <csignal>
-#include <cstdlib>
-#include <iostream>
+#include <sstream>
 
 namespace {
 
@@ -43,9 +42,11 @@ Exit codes:
 // Help is no failure; whatever else the parser throws is wrong usage.
 int parse_failure(const CLI::App &app, const CLI::ParseError &failure) {
   if (failure.get_exit_code() == 0) {
-    app.exit(failure);
-    std::cout.flush();
-    return cli::Output().finish(cli::exit_good);
+    std::ostringstream text;
+    app.exit(failure, text, text);
+    cli::Output output;
+    output.write(text.str());
+    return output.finish(cli::exit_good);
   }
   cli::complain(std::string(failure.what()) + " (viaduct --help tells more)");
   return cli::exit_usage;

@@ -223,8 +223,8 @@ void show_options(CLI::App &app, Options &options) {
   app.add_option("WHAT", options.what, "status, sessions, bindings, pools or counters")
       ->default_str("status")
       ->check(CLI::IsMember({"status", "sessions", "bindings", "pools", "counters"}));
-  app.add_flag("--json", options.json, "Print a JSON array of objects");
-  app.add_flag("--all", options.all, "Counters: also those that are zero");
+  app.add_flag("--json", options.json, "Print a JSON array of objects")->disable_flag_override();
+  app.add_flag("--all", options.all, "Counters: also those that are zero")->disable_flag_override();
 }
 
 int show(const Options &options) {

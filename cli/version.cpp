@@ -27,7 +27,7 @@ std::string daemon_version(const std::string &socket) {
 } // namespace
 
 void version_options(CLI::App &app, Options &options) {
-  app.add_flag("--json", options.json, "Print a JSON array");
+  app.add_flag("--json", options.json, "Print a JSON array")->disable_flag_override();
 }
 
 int version(const Options &options) {

@@ -265,4 +265,21 @@ json counter_item(dp::reason reason, uint64_t value) {
   return {{"name", row.name}, {"value", value}, {"kind", row.kind}, {"help", row.help}};
 }
 
+std::unique_ptr<Answer> sessions_answer(const tables::Tables &tables, Now now) {
+  return std::make_unique<SessionsAnswer>(tables, std::move(now));
+}
+
+std::unique_ptr<Answer> bindings_answer(const tables::Tables &tables) {
+  return std::make_unique<BindingsAnswer>(tables);
+}
+
+std::unique_ptr<Answer> pools_answer(const tables::Tables &tables,
+                                     std::vector<dp::pool_address> pool) {
+  return std::make_unique<PoolsAnswer>(tables, std::move(pool));
+}
+
+std::unique_ptr<Answer> counters_answer(const tables::Counters &counters) {
+  return std::make_unique<CountersAnswer>(counters);
+}
+
 } // namespace viaduct::control

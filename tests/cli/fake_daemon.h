@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+//
+// The handler of a daemon without packets: real answers from fake tables.
+#pragma once
+
+#include "control/views.h"
+#include "tests/cli/fake_tables.h"
+
+namespace viaduct::test {
+
+inline control::Status fake_status(const tables::Tables &tables) {
+  control::Status status;
+  status.engine = "tun";
+  status.interface = "nvi0";
+  status.pid = 4711;
+  status.uptime_seconds = 7322;
+  status.configuration = "/etc/viaduct/viaduct.toml";
+  status.workers = 2;
+  status.offloads = {"tso4", "tso6"};
+  status.prefixes = {"64:ff9b::/96"};
+  status.usage = tables.usage();
+  status.dns64 = {"healthy", 1, "unbound answers"};
+  return status;
+}
+
+// `reload_error`: what reload says; empty for good.
+inline control::Handler fake_handler(const tables::Tables &tables, std::string reload_error = {}) {
+  return
+      [&tables, reload_error](const std::string &command,
+                              const nlohmann::json &) -> Result<std::unique_ptr<control::Answer>> {
+        if (command == "status")
+          return control::one_item(control::status_item(fake_status(tables)));
+        if (command == "sessions")
+          return control::sessions_answer(tables, [] { return fake_now; });
+        if (command == "bindings")
+          return control::bindings_answer(tables);
+        if (command == "pools")
+          return control::pools_answer(tables, fake_pool());
+        if (command == "counters")
+          return control::counters_answer(tables.counters());
+        if (command == "version")
+          return control::one_item(control::version_item());
+        if (command == "reload" && reload_error.empty())
+          return control::no_items();
+        if (command == "reload")
+          return Error{reload_error};
+        return control::unknown_command(command);
+      };
+}
+
+} // namespace viaduct::test

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: MIT
+//
+// Tables without an engine: rows are made up from their number, so that a large table needs no
+// memory and a test knows every field.
+#pragma once
+
+#include "base/address.h"
+#include "tables/tables.h"
+
+#include <algorithm>
+#include <arpa/inet.h>
+#include <cstring>
+
+namespace viaduct::test {
+
+constexpr uint32_t fake_now = 1000; // seconds of CLOCK_MONOTONIC
+
+inline dp::address dp_address(const char *text) {
+  dp::address address{};
+  inet_pton(AF_INET6, text, address.byte);
+  return address;
+}
+
+inline uint32_t ipv4(const char *text) {
+  return inet_addr(text);
+}
+
+inline std::vector<dp::pool_address> fake_pool() {
+  return {{ipv4("203.0.113.10"), 1024, 65535}, {ipv4("203.0.113.11"), 2000, 2999}};
+}
+
+class FakeTables : public tables::Tables {
+public:
+  explicit FakeTables(uint64_t count) : count_(count) {}
+
+  // Row i: 0 TCP established, 1 UDP, 2 ICMP, and so on round; at 2001:db8:1::64 with port 1024 + i.
+  static tables::SessionRow session_row(uint64_t i) {
+    constexpr uint8_t protocols[] = {dp::PROTOCOL_TCP, dp::PROTOCOL_UDP, dp::PROTOCOL_ICMP};
+    tables::SessionRow row{};
+    uint16_t port = htons(static_cast<uint16_t>(1024 + i % 60000));
+    row.key.protocol = protocols[i % 3];
+    row.key.pool_address = ipv4("203.0.113.10");
+    row.key.pool_port = port;
+    row.key.remote_address = ipv4("192.0.2.80");
+    row.key.remote_port = row.key.protocol == dp::PROTOCOL_ICMP ? 0 : htons(443);
+    row.value.inside = dp_address("2001:db8:1::64");
+    row.value.inside_port = port;
+    row.value.prefix = dp_address("64:ff9b::");
+    row.value.prefix_length = 96;
+    row.value.state = row.key.protocol == dp::PROTOCOL_TCP ? dp::STATE_ESTABLISHED : dp::STATE_OPEN;
+    row.value.expires = fake_now + 252;
+    row.value.packets = 7;
+    row.value.bytes = 1536;
+    return row;
+  }
+
+  static tables::BindingRow binding_row(uint64_t i) {
+    auto session = session_row(i);
+    tables::BindingRow row{};
+    row.key.inside = session.value.inside;
+    row.key.inside_port = session.value.inside_port;
+    row.key.protocol = session.key.protocol;
+    row.value.pool_address = session.key.pool_address;
+    row.value.pool_port = session.key.pool_port;
+    row.value.sessions = 2;
+    return row;
+  }
+
+  uint64_t sessions(uint64_t cursor, size_t limit,
+                    std::vector<tables::SessionRow> &rows) const override {
+    largest_limit = std::max(largest_limit, limit);
+    return dump(cursor, limit, [&](uint64_t i) { rows.push_back(session_row(i)); });
+  }
+  uint64_t bindings(uint64_t cursor, size_t limit,
+                    std::vector<tables::BindingRow> &rows) const override {
+    return dump(cursor, limit, [&](uint64_t i) {
+      rows.push_back(binding_row(i));
+      if (i == 1 && second_is_dead)
+        rows.back().value.sessions = BINDING_DEAD;
+    });
+  }
+  tables::Counters counters() const override {
+    tables::Counters values{};
+    values[dp::REASON_translated_6to4] = 123456;
+    values[dp::REASON_no_port] = 3;
+    return values;
+  }
+  tables::Usage usage() const override { return {count_, 1000000, count_}; }
+  Result<void> set_policy(const dp::policy &) override { return {}; }
+  uint64_t sweep(uint32_t, const tables::Keep &) override { return 0; }
+
+  mutable size_t largest_limit = 0; // that a dump asked for
+  bool second_is_dead = false;
+
+private:
+  // Every other piece is empty, as in a real table with gaps.
+  template <typename Append>
+  uint64_t dump(uint64_t cursor, size_t limit, const Append &append) const {
+    if (cursor % 2 == 0 && count_ > 0)
+      return cursor + 1;
+    uint64_t first = cursor / 2;
+    uint64_t end = std::min(count_, first + limit);
+    for (uint64_t i = first; i < end; i++)
+      append(i);
+    return end >= count_ ? 0 : end * 2;
+  }
+
+  uint64_t count_;
+};
+
+} // namespace viaduct::test

@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: MIT
+"""The command `viaduct` as a person or a script meets it: what it prints, where, and its exit code.
+
+Runs the built binary (environment VIADUCT) against fake_daemon (FAKE_DAEMON): the real control
+server, whose tables are made up (tests/cli/fake_tables.h).
+"""
+
+import json
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+
+import pytest
+
+VIADUCT = os.environ["VIADUCT"]
+FAKE_DAEMON = os.environ["FAKE_DAEMON"]
+VERSION = os.environ["VIADUCT_VERSION"]
+
+GOOD_CONFIGURATION = """
+[nat64]
+prefix = "64:ff9b::/96"
+pool4 = ["203.0.113.10"]
+"""
+
+
+class Daemon:
+    def __init__(self, directory, sessions=3, reload_error=""):
+        self.socket = os.path.join(directory, "control.sock")
+        self.process = subprocess.Popen(
+            [FAKE_DAEMON, self.socket, str(sessions), reload_error],
+            stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout.readline() == "ready\n"
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(10) == 0
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def directory():
+    path = tempfile.mkdtemp(prefix="viaduct-cli-")
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def daemon(directory):
+    daemon = Daemon(directory)
+    yield daemon
+    daemon.stop()
+    assert not os.path.exists(daemon.socket)
+
+
+def viaduct(*arguments, environment=None, **options):
+    """Runs it without VIADUCT_SOCKET unless `environment` gives one."""
+    clean = {name: value for name, value in os.environ.items() if name != "VIADUCT_SOCKET"}
+    clean.update(environment or {})
+    options.setdefault("stdout", subprocess.PIPE)
+    return subprocess.run([VIADUCT, *arguments], stderr=subprocess.PIPE, text=True, timeout=30,
+                          env=clean, **options)
+
+
+def good(result):
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    return result.stdout
+
+
+def failed(result, code=1):
+    assert result.returncode == code, (result.stdout, result.stderr)
+    assert result.stdout == ""
+    for line in result.stderr.splitlines():
+        assert line.startswith("viaduct: ")
+    return result.stderr
+
+
+# --- show ----------------------------------------------------------------------------------------
+
+def test_show_status(daemon):
+    text = good(viaduct("show", "status", "--socket", daemon.socket))
+    assert text == good(viaduct("--socket", daemon.socket, "show"))
+    lines = dict(re.match(r"(\S+) +(.*)", line).groups() for line in text.splitlines())
+    assert lines == {
+        "version": VERSION,
+        "running": "2h02m, pid 4711",
+        "configuration": "/etc/viaduct/viaduct.toml",
+        "engine": "tun",
+        "interface": "nvi0",
+        "workers": "2",
+        "offloads": "tso4, tso6",
+        "prefixes": "64:ff9b::/96",
+        "sessions": "3 of 1000000",
+        "bindings": "3",
+        "dns64": "healthy, restarts: 1 (unbound answers)",
+    }
+
+
+def columns_of(table):
+    """Rows as lists; every cell must stand under its title, so the cut is at the titles' columns."""
+    lines = table.splitlines()
+    assert all(line == line.rstrip() for line in lines)
+    return [re.split(r"  +", line.strip()) for line in lines]
+
+
+def test_show_sessions(daemon):
+    table = good(viaduct("show", "sessions", "--socket", daemon.socket))
+    assert columns_of(table) == [
+        ["PROTOCOL", "INSIDE SOURCE", "INSIDE DESTINATION", "OUTSIDE SOURCE",
+         "OUTSIDE DESTINATION", "STATE", "EXPIRES", "PACKETS", "BYTES"],
+        ["tcp", "[2001:db8:1::64]:1024", "[64:ff9b::c000:250]:443", "203.0.113.10:1024",
+         "192.0.2.80:443", "established", "4m12s", "7", "1.5 KiB"],
+        ["udp", "[2001:db8:1::64]:1025", "[64:ff9b::c000:250]:443", "203.0.113.10:1025",
+         "192.0.2.80:443", "open", "4m12s", "7", "1.5 KiB"],
+        ["icmp", "[2001:db8:1::64]:1026", "64:ff9b::c000:250", "203.0.113.10:1026",
+         "192.0.2.80", "open", "4m12s", "7", "1.5 KiB"],
+    ]
+    lines = table.splitlines()
+    for title, cell in (("INSIDE SOURCE", "[2001"), ("OUTSIDE SOURCE", "203."), ("STATE", "open")):
+        assert lines[0].index(title) == lines[2].index(cell)
+    assert len({len(line) for line in lines}) == 1  # numbers end at the right edge
+
+
+def test_show_bindings(daemon):
+    table = good(viaduct("show", "bindings", "--socket", daemon.socket))
+    assert columns_of(table)[:2] == [
+        ["PROTOCOL", "INSIDE", "OUTSIDE", "SESSIONS"],
+        ["tcp", "[2001:db8:1::64]:1024", "203.0.113.10:1024", "2"]]
+
+
+def test_show_pools(daemon):
+    table = good(viaduct("show", "pools", "--socket", daemon.socket))
+    assert columns_of(table) == [
+        ["ADDRESS", "PORTS", "TCP USED", "UDP USED", "ICMP USED"],
+        ["203.0.113.10", "1024-65535", "1", "1", "1"],
+        ["203.0.113.11", "2000-2999", "0", "0", "0"]]
+
+
+def test_show_counters_leaves_zeros_out_unless_asked(daemon):
+    table = good(viaduct("show", "counters", "--socket", daemon.socket))
+    assert columns_of(table) == [
+        ["COUNTER", "VALUE", "KIND", "MEANING"],
+        ["translated_6to4", "123456", "done", "IPv6 packets sent on as IPv4"],
+        ["no_port", "3", "drop", "no port of the pool is free"]]
+    everything = good(viaduct("show", "counters", "--all", "--socket", daemon.socket))
+    assert len(everything.splitlines()) > 30
+    assert "bad_ipv4_checksum" in everything
+    some = json.loads(good(viaduct("show", "counters", "--json", "--socket", daemon.socket)))
+    assert [counter["name"] for counter in some] == ["translated_6to4", "no_port"]
+    every = json.loads(good(viaduct("show", "counters", "--json", "--all",
+                                    "--socket", daemon.socket)))
+    assert len(every) == len(everything.splitlines()) - 1
+
+
+def test_an_empty_table_is_its_header(directory):
+    daemon = Daemon(directory, sessions=0)
+    assert good(viaduct("show", "sessions", "--socket", daemon.socket)).startswith("PROTOCOL")
+    assert json.loads(good(viaduct("show", "sessions", "--json", "--socket", daemon.socket))) == []
+    daemon.stop()
+
+
+@pytest.mark.parametrize("what", ["status", "sessions", "bindings", "pools", "counters"])
+def test_json_is_one_array_of_objects(daemon, what):
+    items = json.loads(good(viaduct("show", what, "--json", "--socket", daemon.socket)))
+    assert isinstance(items, list) and items
+    assert all(isinstance(item, dict) for item in items)
+
+
+def test_json_of_a_session_and_of_the_status(daemon):
+    sessions = json.loads(good(viaduct("show", "sessions", "--json", "--socket", daemon.socket)))
+    assert sessions[0] == {
+        "protocol": "tcp",
+        "inside": {"source": "[2001:db8:1::64]:1024", "destination": "[64:ff9b::c000:250]:443"},
+        "outside": {"source": "203.0.113.10:1024", "destination": "192.0.2.80:443"},
+        "state": "established", "expires_seconds": 252, "packets": 7, "bytes": 1536}
+    status, = json.loads(good(viaduct("show", "--json", "--socket", daemon.socket)))
+    assert status["engine"] == "tun" and status["version"] == VERSION
+
+
+def test_many_sessions_stream(directory):
+    daemon = Daemon(directory, sessions=50000)
+    items = json.loads(good(viaduct("show", "sessions", "--json", "--socket", daemon.socket)))
+    assert len(items) == 50000
+    assert items[-1]["outside"]["source"] == "203.0.113.10:51023"
+    table = good(viaduct("show", "sessions", "--socket", daemon.socket))
+    assert len(table.splitlines()) == 50001
+    daemon.stop()
+
+
+# --- where the socket is -------------------------------------------------------------------------
+
+def test_environment_and_option(daemon, directory):
+    here = {"VIADUCT_SOCKET": daemon.socket}
+    elsewhere = {"VIADUCT_SOCKET": os.path.join(directory, "elsewhere")}
+    good(viaduct("show", environment=here))
+    good(viaduct("show", "--socket", daemon.socket, environment=elsewhere))
+    assert "elsewhere" in failed(viaduct("show", environment=elsewhere))
+
+
+@pytest.mark.parametrize("arguments", [["show"], ["show", "sessions", "--json"], ["reload"]])
+def test_without_a_daemon(directory, arguments):
+    path = os.path.join(directory, "none.sock")
+    assert failed(viaduct(*arguments, "--socket", path)) == (
+        f"viaduct: nothing listens on {path}: viaductd is not running, or listens elsewhere "
+        "(--socket)\n")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")
+def test_without_permission_it_says_who_may(daemon, directory):
+    os.chmod(directory, 0o755)
+    os.chown(daemon.socket, 0, 4)  # adm, on Debian
+    binary = os.path.join(directory, "viaduct")
+    shutil.copy(VIADUCT, binary)
+    result = subprocess.run([binary, "show", "--socket", daemon.socket], capture_output=True,
+                            text=True, timeout=30, user=pwd.getpwnam("nobody").pw_uid,
+                            extra_groups=[], group=65534, env={})
+    assert failed(result) == (f"viaduct: no permission for {daemon.socket}: "
+                              "root and the members of group adm may use it\n")
+
+
+def test_the_daemon_goes_away_in_the_middle(directory):
+    path = os.path.join(directory, "cut.sock")
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen(1)
+
+    def answer():
+        peer, _ = listener.accept()
+        peer.recv(4096)
+        peer.sendall(b'{"item":{"protocol":"tcp"}}\n{"item":')
+        peer.close()
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    result = viaduct("show", "sessions", "--json", "--socket", path)
+    thread.join()
+    listener.close()
+    assert result.returncode == 1
+    assert "before the answer was whole" in result.stderr
+    with pytest.raises(ValueError):  # half an answer must not look like a whole one
+        json.loads(result.stdout)
+
+
+# --- reload, version, check ----------------------------------------------------------------------
+
+def test_reload(daemon):
+    assert good(viaduct("reload", "--socket", daemon.socket)) == "reloaded\n"
+
+
+def test_reload_that_the_daemon_refuses(directory):
+    daemon = Daemon(directory, reload_error="viaduct.toml:3:1: found \"x\"\x1b[31m")
+    message = failed(viaduct("reload", "--socket", daemon.socket))
+    assert message == "viaduct: viaduct.toml:3:1: found \"x\"?[31m\n"
+    daemon.stop()
+
+
+def test_version(daemon, directory):
+    assert good(viaduct("--version")) == f"viaduct {VERSION}\n"
+    assert good(viaduct("version", "--socket", os.path.join(directory, "none"))) == (
+        f"viaduct {VERSION}\n")
+    assert good(viaduct("version", "--socket", daemon.socket)) == (
+        f"viaduct {VERSION}\nviaductd {VERSION}, running\n")
+    assert json.loads(good(viaduct("version", "--json", "--socket", daemon.socket))) == [
+        {"program": "viaduct", "version": VERSION}, {"program": "viaductd", "version": VERSION}]
+
+
+def test_check(directory):
+    path = os.path.join(directory, "viaduct.toml")
+    with open(path, "w") as file:
+        file.write(GOOD_CONFIGURATION)
+    assert good(viaduct("check", path)) == f"{path}: good\n"
+    assert json.loads(good(viaduct("check", path, "--json"))) == []
+    canonical = good(viaduct("check", path, "--canonical"))
+    assert canonical == good(viaduct("check", path, "--print"))
+    with open(path, "w") as file:
+        file.write(canonical)
+    assert good(viaduct("check", path, "--canonical")) == canonical
+
+
+def test_check_of_a_wrong_configuration(directory):
+    path = os.path.join(directory, "viaduct.toml")
+    with open(path, "w") as file:
+        file.write(GOOD_CONFIGURATION + "polo4 = 7\n")
+    assert failed(viaduct("check", path), 2).startswith(f"viaduct: {path}:5:1: ")
+    result = viaduct("check", path, "--json")
+    assert result.returncode == 2 and result.stderr == ""
+    problem, = json.loads(result.stdout)
+    assert (problem["file"], problem["line"], problem["column"]) == (path, 5, 1)
+    assert "polo4" in problem["message"]
+    assert path + "x" in failed(viaduct("check", path + "x"), 2)
+
+
+# --- usage ---------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("arguments", [
+    [], ["shwo"], ["show", "everything"], ["show", "sessions", "--all"], ["show", "status", "more"],
+    ["check"], ["reload", "now"], ["--socket"], ["show", "--wrong"], ["check", "x", "--json=7x"],
+    ["check", "x", "--json", "--canonical"]])
+def test_wrong_usage(arguments):
+    message = failed(viaduct(*arguments), 2)
+    assert len(message.splitlines()) == 1
+
+
+def test_help():
+    text = good(viaduct("--help"))
+    for word in ("check", "show", "reload", "version", "--socket", "VIADUCT_SOCKET",
+                 "/run/viaduct/control.sock", "Exit codes"):
+        assert word in text
+    assert "--json" in good(viaduct("show", "--help"))
+
+
+# --- the output ----------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_reader_that_goes_away_ends_it_quietly(directory, form):
+    daemon = Daemon(directory, sessions=50000)
+    command = subprocess.Popen([VIADUCT, "show", "sessions", "--socket", daemon.socket, *form],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command.stdout.readline()
+    command.stdout.close()
+    assert command.wait(10) == 0
+    assert command.stderr.read() == ""
+    command.stderr.close()
+    daemon.stop()
+
+
+@pytest.mark.parametrize("arguments", [["show"], ["show", "--json"], ["version"], ["--help"]])
+def test_a_failed_write_is_an_error(daemon, arguments):
+    with open("/dev/full", "w") as full:
+        result = viaduct(*arguments, "--socket", daemon.socket, stdout=full)
+    assert result.returncode == 1
+    assert result.stderr == "viaduct: cannot write the output: No space left on device\n"
