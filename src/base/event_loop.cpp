@@ -32,7 +32,12 @@ Result<std::unique_ptr<EventLoop>> EventLoop::make() {
   loop->wake_ = Fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!loop->wake_)
     return system_error("cannot make an eventfd", errno);
-  if (auto done = loop->watch(loop->wake_.get(), EPOLLIN, [](uint32_t) {}); !done)
+  auto drain = [wake = loop->wake_.get()](uint32_t) {
+    uint64_t times = 0;
+    if (read(wake, &times, sizeof times) < 0)
+      return; // nothing is left in it, which is what was wanted
+  };
+  if (auto done = loop->watch(loop->wake_.get(), EPOLLIN, drain); !done)
     return done.failure();
   return loop;
 }
@@ -132,6 +137,7 @@ Result<void> EventLoop::run() {
     for (int i = 0; i < count && !stopping_; i++)
       dispatch(events[static_cast<size_t>(i)].data.fd, events[static_cast<size_t>(i)].events);
   }
+  stopping_ = false;
   return {};
 }
 

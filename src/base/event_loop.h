@@ -38,7 +38,7 @@ public:
   // Blocks the signals in this process (call before threads start) and delivers them here.
   Result<void> signals(std::initializer_list<int> numbers, std::function<void(int)> fire);
 
-  // Runs until stop().
+  // Runs until stop(); a stop() before it makes it return at once. May be run again afterwards.
   Result<void> run();
   void stop();
 
