@@ -41,18 +41,20 @@ public:
   virtual ~Tables() = default;
 
   // Dumps piece by piece. `cursor` is 0 to start and then what the last call returned; 0 comes back
-  // when there is no more. Appends at most `limit` rows. Entries made or ended meanwhile may be missed.
+  // when there is no more. Appends at most `limit` rows. Entries made or ended meanwhile may be
+  // missed.
   virtual uint64_t sessions(uint64_t cursor, size_t limit, std::vector<SessionRow> &rows) const = 0;
   virtual uint64_t bindings(uint64_t cursor, size_t limit, std::vector<BindingRow> &rows) const = 0;
 
   virtual Counters counters() const = 0; // summed over workers, by enum reason
   virtual Usage usage() const = 0;
 
-  // Every packet after the call sees the new policy whole; packets under way finish with the old one.
+  // Every packet after the call sees the new policy whole; packets under way finish with the old
+  // one.
   virtual Result<void> set_policy(const dp::policy &policy) = 0;
 
-  // Ends what has expired at `now` (seconds of CLOCK_MONOTONIC), and all that `keep` refuses if given.
-  // Returns how many sessions ended.
+  // Ends what has expired at `now` (seconds of CLOCK_MONOTONIC), and all that `keep` refuses if
+  // given. Returns how many sessions ended.
   virtual uint64_t sweep(uint32_t now, const Keep &keep = {}) = 0;
 };
 

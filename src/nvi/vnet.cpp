@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+#include "nvi/vnet.h"
+
+namespace viaduct::nvi {
+
+namespace {
+
+constexpr uint32_t SMALLEST_TCP_HEADER = 20;
+
+// Length of the TCP header at `offset`, or 0 where there is none.
+uint32_t tcp_header_length(const dp::frame &frame, uint32_t offset) {
+  if (offset + SMALLEST_TCP_HEADER > frame.length)
+    return 0;
+  uint32_t length = (frame.data[offset + 12] >> 4) * 4U;
+  return length >= SMALLEST_TCP_HEADER && offset + length <= frame.length ? length : 0;
+}
+
+uint8_t without_ecn(uint8_t type) {
+  return type & static_cast<uint8_t>(~VNET_GSO_ECN);
+}
+
+} // namespace
+
+bool take_offloads(const VnetHeader &header, dp::frame &frame) {
+  frame.partial_checksum = (header.flags & VNET_NEEDS_CSUM) != 0;
+  frame.segments = 1;
+  if (frame.partial_checksum && header.csum_start + header.csum_offset + 2U > frame.length)
+    return false;
+  uint8_t type = without_ecn(header.gso_type);
+  if (type == VNET_GSO_NONE)
+    return true;
+  // Segments get their checksums from the partial one, so there is one; UDP's are not asked for.
+  if ((type != VNET_GSO_TCPV4 && type != VNET_GSO_TCPV6) || !frame.partial_checksum ||
+      header.gso_size == 0)
+    return false;
+  uint32_t tcp = tcp_header_length(frame, header.csum_start);
+  if (tcp == 0)
+    return false;
+  uint32_t payload = frame.length - header.csum_start - tcp;
+  frame.segments = payload == 0 ? 1 : (payload + header.gso_size - 1) / header.gso_size;
+  return true;
+}
+
+bool give_offloads(VnetHeader &header, const dp::frame &frame, uint32_t old_length) {
+  uint32_t old_transport = old_length - (frame.length - frame.transport);
+  if (frame.partial_checksum && header.csum_start != old_transport)
+    return false;
+  // The kernel verified a whole checksum or not; after translation it is as right as it was.
+  header.flags &= VNET_NEEDS_CSUM;
+  if (frame.partial_checksum)
+    header.csum_start = static_cast<uint16_t>(frame.transport);
+  if (without_ecn(header.gso_type) == VNET_GSO_NONE) {
+    header.hdr_len = 0;
+    return true;
+  }
+  bool was6 = without_ecn(header.gso_type) == VNET_GSO_TCPV6;
+  uint8_t ecn = header.gso_type & VNET_GSO_ECN;
+  header.gso_type = (was6 ? VNET_GSO_TCPV4 : VNET_GSO_TCPV6) | ecn;
+  header.hdr_len =
+      static_cast<uint16_t>(frame.transport + tcp_header_length(frame, frame.transport));
+  return true;
+}
+
+} // namespace viaduct::nvi

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+//
+// The session tables of the tun engine: the native build's, in this process.
+#pragma once
+
+#include "datapath/native/native.h"
+#include "tables/tables.h"
+
+#include <memory>
+
+namespace viaduct::tables {
+
+class NativeTables final : public Tables {
+public:
+  // max_sessions is the ceiling of every table; memory is taken as they fill.
+  static Result<std::unique_ptr<NativeTables>> make(uint32_t max_sessions);
+  ~NativeTables() override; // after the engine's workers are freed
+
+  NativeTables(const NativeTables &) = delete;
+  NativeTables &operator=(const NativeTables &) = delete;
+
+  // For the workers; stays ours.
+  dp::engine *engine() const { return engine_; }
+
+  // One thread calls these.
+  uint64_t sessions(uint64_t cursor, size_t limit, std::vector<SessionRow> &rows) const override;
+  uint64_t bindings(uint64_t cursor, size_t limit, std::vector<BindingRow> &rows) const override;
+  Counters counters() const override;
+  Usage usage() const override;
+  Result<void> set_policy(const dp::policy &policy) override;
+  uint64_t sweep(uint32_t now, const Keep &keep = {}) override;
+
+private:
+  NativeTables(dp::engine *engine, uint32_t max_sessions)
+      : engine_(engine), max_sessions_(max_sessions) {}
+
+  dp::engine *engine_;
+  uint32_t max_sessions_;
+};
+
+} // namespace viaduct::tables

@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: MIT
+#include "viaductd/daemon.h"
+
+#include "base/clock.h"
+#include "base/version.h"
+#include "viaductd/log.h"
+#include "viaductd/policy.h"
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <sys/epoll.h>
+#include <systemd/sd-daemon.h>
+#include <thread>
+#include <unistd.h>
+
+namespace viaduct {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+// More queues than this gain nothing that the machines we know can use.
+constexpr unsigned MAX_WORKERS = 16;
+
+// Address changes come in bursts; one look at the end of each is enough.
+constexpr auto SETTLE = 100ms;
+constexpr auto SWEEP_PERIOD = 1s;
+
+unsigned worker_count() {
+  return std::clamp(std::thread::hardware_concurrency(), 1U, MAX_WORKERS);
+}
+
+std::vector<std::string> texts(const std::vector<Prefix6> &prefixes) {
+  std::vector<std::string> result;
+  for (const Prefix6 &prefix : prefixes)
+    result.push_back(prefix.text());
+  return result;
+}
+
+std::string joined(const std::vector<std::string> &words) {
+  return fmt::format("{}", fmt::join(words, ","));
+}
+
+} // namespace
+
+Daemon::Daemon(std::string config_path, config::Config config)
+    : config_path_(std::move(config_path)), config_(std::move(config)),
+      started_ns_(monotonic_ns()) {}
+
+// In reverse of start(); a part that was not started is not there.
+Daemon::~Daemon() {
+  dns64_.reset();
+  monitor_.reset();
+  if (network_) {
+    if (auto done = network_->remove(); !done)
+      log::warning("not_removed", {{"error", done.failure().message}});
+  }
+  workers_.reset();
+  if (tun_) {
+    if (auto done = tun_->remove(); !done)
+      log::warning("not_removed", {{"error", done.failure().message}});
+  }
+  tun_.reset();
+  control_.reset();
+  tables_.reset();
+}
+
+// --- start, in order
+// ------------------------------------------------------------------------------
+
+Result<void> Daemon::start() {
+  using Step = Result<void> (Daemon::*)();
+  for (Step step : {&Daemon::start_loop,    // signals, before there are threads
+                    &Daemon::start_control, // refuses a second daemon before anything is touched
+                    &Daemon::start_network, // the interface and the routes to it
+                    &Daemon::start_workers, // from here on packets are translated
+                    &Daemon::start_dns64, &Daemon::start_timers})
+    if (auto done = (this->*step)(); !done)
+      return done;
+  log::info("ready", {{"version", program_version},
+                      {"engine", "tun"},
+                      {"interface", config_.nvi.name},
+                      {"workers", workers_->count()},
+                      {"offloads", joined(tun_->offloads())},
+                      {"prefixes", joined(texts(config_.nat64.prefixes))}});
+  sd_notify(0, "READY=1");
+  return {};
+}
+
+Result<void> Daemon::start_loop() {
+  auto loop = EventLoop::make();
+  if (!loop)
+    return loop.failure();
+  loop_ = std::move(*loop);
+  return loop_->signals({SIGTERM, SIGINT, SIGHUP}, [this](int number) { on_signal(number); });
+}
+
+Result<void> Daemon::start_control() {
+  auto tables = tables::NativeTables::make(config_.nat64.max_sessions);
+  if (!tables)
+    return tables.failure();
+  tables_ = std::move(*tables);
+  auto server = control::Server::start(
+      *loop_, config_.control.socket,
+      [this](const std::string &command, const nlohmann::json &) { return answer(command); });
+  if (!server)
+    return server.failure();
+  control_ = std::move(*server);
+  return {};
+}
+
+Result<void> Daemon::start_network() {
+  auto network = nvi::Network::open();
+  if (!network)
+    return network.failure();
+  if (auto done = network->check(plan_of(config_)); !done)
+    return done;
+  auto tun = nvi::Tun::open(config_.nvi.name, worker_count());
+  if (!tun)
+    return tun.failure();
+  tun_.emplace(std::move(*tun));
+  if (tun_->adopted())
+    log::info("adopted", {{"interface", config_.nvi.name}, {"sessions", "lost"}});
+  network_.emplace(std::move(*network));
+
+  auto connected = network_->connected_prefixes(config_.nvi.name);
+  if (!connected)
+    return connected.failure();
+  connected_ = *connected;
+  if (auto done = apply_policy(config_, connected_); !done)
+    return done;
+  auto done = network_->apply(plan_of(config_));
+  warn_once();
+  return done;
+}
+
+Result<void> Daemon::start_workers() {
+  auto workers = nvi::Workers::start(tables_->engine(), tun_->queues());
+  if (!workers)
+    return workers.failure();
+  workers_ = std::move(*workers);
+  return {};
+}
+
+Result<void> Daemon::start_dns64() {
+  return reload_dns64(config_, connected_);
+}
+
+Result<void> Daemon::start_timers() {
+  auto monitor = nvi::Monitor::open();
+  if (!monitor)
+    return monitor.failure();
+  monitor_.emplace(std::move(*monitor));
+  if (auto done = loop_->watch(monitor_->fd(), EPOLLIN, [this](uint32_t) { on_network_event(); });
+      !done)
+    return done;
+  auto timer = loop_->timer(SWEEP_PERIOD, SWEEP_PERIOD, [this] { sweep(); });
+  return timer ? Result<void>() : Result<void>(timer.failure());
+}
+
+// --- running
+// --------------------------------------------------------------------------------------
+
+Result<void> Daemon::run() {
+  auto done = loop_->run();
+  sd_notify(0, "STOPPING=1");
+  log::info("stopping");
+  return done;
+}
+
+void Daemon::on_signal(int number) {
+  if (number != SIGHUP)
+    return loop_->stop();
+  if (auto done = reload(); !done)
+    log::failure("reload_refused", {{"error", done.failure().message}});
+}
+
+void Daemon::sweep() {
+  tables_->sweep(monotonic_seconds());
+}
+
+void Daemon::on_network_event() {
+  auto changes = monitor_->drain();
+  if (!changes) {
+    log::warning("network_events", {{"error", changes.failure().message}});
+    return;
+  }
+  if (change_pending_ || !(changes->addresses || changes->links || changes->lost))
+    return;
+  auto timer = loop_->timer(SETTLE, 0ms, [this] {
+    change_pending_ = false;
+    network_changed();
+  });
+  change_pending_ = static_cast<bool>(timer);
+}
+
+// Sessions stay: a port that flaps must not end what runs over it.
+void Daemon::network_changed() {
+  if (auto done = network_->refresh(); !done)
+    log::warning("network_refresh", {{"error", done.failure().message}});
+  warn_once();
+  auto connected = network_->connected_prefixes(config_.nvi.name);
+  if (!connected || *connected == connected_)
+    return;
+  connected_ = *connected;
+  if (config_.nat64.allow)
+    return;
+  log::info("allow", {{"prefixes", joined(texts(connected_))}});
+  if (auto done = apply_policy(config_, connected_); !done)
+    log::failure("policy", {{"error", done.failure().message}});
+  if (auto done = reload_dns64(config_, connected_); !done)
+    log::failure("dns64", {{"error", done.failure().message}});
+}
+
+void Daemon::warn_once() {
+  for (const std::string &sentence : network_->warnings()) {
+    if (std::find(warned_.begin(), warned_.end(), sentence) != warned_.end())
+      continue;
+    warned_.push_back(sentence);
+    log::warning("network", {{"detail", sentence}});
+  }
+}
+
+// --- a new configuration
+// --------------------------------------------------------------------------
+
+Result<void> Daemon::reload() {
+  sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
+             static_cast<unsigned long long>(monotonic_ns() / 1000));
+  auto outcome = config::load(config_path_);
+  Result<void> done;
+  if (!outcome.config) {
+    std::vector<std::string> lines;
+    for (const auto &problem : outcome.problems)
+      lines.push_back(problem.text());
+    done = error("{}", fmt::join(lines, "; "));
+  } else {
+    done = check_reloadable(*outcome.config);
+    if (done)
+      done = take_over(*outcome.config);
+  }
+  sd_notify(0, "READY=1");
+  if (done)
+    log::info("reloaded", {{"configuration", config_path_}});
+  return done;
+}
+
+// What is fixed while the daemon runs.
+Result<void> Daemon::check_reloadable(const config::Config &next) const {
+  if (next.nvi.name != config_.nvi.name)
+    return error("[nvi] name cannot change by reload (\"{}\" to \"{}\"): restart viaductd",
+                 config_.nvi.name, next.nvi.name);
+  if (next.nat64.max_sessions != config_.nat64.max_sessions)
+    return error("[nat64] max_sessions cannot change by reload ({} to {}): restart viaductd",
+                 config_.nat64.max_sessions, next.nat64.max_sessions);
+  if (next.control.socket != config_.control.socket)
+    return error("[control] socket cannot change by reload (\"{}\" to \"{}\"): restart viaductd",
+                 config_.control.socket, next.control.socket);
+  return {};
+}
+
+Result<void> Daemon::take_over(const config::Config &next) {
+  auto connected = network_->connected_prefixes(next.nvi.name);
+  if (!connected)
+    return connected.failure();
+  if (auto done = network_->check(plan_of(next)); !done)
+    return done;
+  if (auto done = reload_dns64(next, *connected); !done)
+    return done;
+  auto done = network_->apply(plan_of(next));
+  if (done)
+    done = apply_policy(next, *connected);
+  if (!done) { // back to where we were; what fails now is only logged
+    if (auto undone = network_->apply(plan_of(config_)); !undone)
+      log::failure("reload_undo", {{"error", undone.failure().message}});
+    if (auto undone = reload_dns64(config_, connected_); !undone)
+      log::failure("reload_undo", {{"error", undone.failure().message}});
+    return done;
+  }
+  config_ = next;
+  connected_ = *connected;
+  warn_once();
+  uint64_t ended = tables_->sweep(monotonic_seconds(),
+                                  [this](const dp::session_key &key, const dp::session &value) {
+                                    return still_allowed(policy_, key, value);
+                                  });
+  if (ended > 0)
+    log::info("sessions_ended", {{"count", ended}, {"why", "the new configuration"}});
+  return {};
+}
+
+Result<void> Daemon::apply_policy(const config::Config &next,
+                                  const std::vector<Prefix6> &connected) {
+  dp::policy policy = make_policy(next.nat64, connected, policy_.generation + 1);
+  if (policy.allow_count == 0)
+    log::warning("allow", {{"detail", "no IPv6 prefix is connected and [nat64] allow is not given: "
+                                      "nobody may use the gateway yet"}});
+  if (auto done = tables_->set_policy(policy); !done)
+    return done;
+  policy_ = policy;
+  return {};
+}
+
+Result<void> Daemon::reload_dns64(const config::Config &next,
+                                  const std::vector<Prefix6> &connected) {
+  if (!next.dns64) {
+    dns64_.reset();
+    return {};
+  }
+  dns64::Settings settings = dns64_settings(next, connected);
+  if (dns64_)
+    return dns64_->reload(std::move(settings));
+  auto log_line = [](dns64::Severity severity, const std::string &text) {
+    if (severity == dns64::Severity::info)
+      log::info("dns64", {{"detail", text}});
+    else
+      log::warning("dns64", {{"detail", text}});
+  };
+  auto supervisor = std::make_unique<dns64::Supervisor>(*loop_, std::move(settings), log_line);
+  if (auto done = supervisor->start(); !done)
+    return done;
+  dns64_ = std::move(supervisor);
+  return {};
+}
+
+// --- what others ask
+// ------------------------------------------------------------------------------
+
+nvi::Plan Daemon::plan_of(const config::Config &config) const {
+  nvi::Plan plan;
+  plan.interface = config.nvi.name;
+  plan.prefixes = config.nat64.prefixes;
+  for (const auto &pool : config.nat64.pool4)
+    plan.pool.push_back(pool.address);
+  return plan;
+}
+
+dns64::Settings Daemon::dns64_settings(const config::Config &config,
+                                       const std::vector<Prefix6> &connected) const {
+  dns64::Settings settings;
+  settings.listen = config.dns64->listen;
+  settings.upstream = config.dns64->upstream;
+  settings.synthesize_always = config.dns64->synthesize == config::Synthesize::always;
+  settings.prefix = config.nat64.prefixes.front();
+  if (config.dns64->allow)
+    settings.allow = *config.dns64->allow;
+  else
+    settings.allow = config.nat64.allow ? *config.nat64.allow : connected;
+  settings.directory =
+      (std::filesystem::path(config.control.socket).parent_path() / "dns64").string();
+  return settings;
+}
+
+control::Status Daemon::status() const {
+  control::Status status;
+  status.engine = "tun";
+  status.interface = config_.nvi.name;
+  status.pid = getpid();
+  status.uptime_seconds = (monotonic_ns() - started_ns_) / 1'000'000'000U;
+  status.configuration = config_path_;
+  status.workers = workers_ ? static_cast<unsigned>(workers_->count()) : 0;
+  if (tun_)
+    status.offloads = tun_->offloads();
+  status.prefixes = texts(config_.nat64.prefixes);
+  status.usage = tables_->usage();
+  if (dns64_) {
+    status.dns64.state = dns64::state_name(dns64_->state());
+    status.dns64.restarts = dns64_->restarts();
+    status.dns64.detail = dns64_->detail();
+  }
+  return status;
+}
+
+Result<std::unique_ptr<control::Answer>> Daemon::answer(const std::string &command) {
+  if (command == "status")
+    return control::one_item(control::status_item(status()));
+  if (command == "sessions")
+    return control::sessions_answer(*tables_);
+  if (command == "bindings")
+    return control::bindings_answer(*tables_);
+  if (command == "pools")
+    return control::pools_answer(*tables_,
+                                 std::vector(policy_.pool, policy_.pool + policy_.pool_count));
+  if (command == "counters")
+    return control::counters_answer(tables_->counters());
+  if (command == "version")
+    return control::one_item(control::version_item());
+  if (command == "reload") {
+    if (auto done = reload(); !done)
+      return done.failure();
+    return control::no_items();
+  }
+  return control::unknown_command(command);
+}
+
+} // namespace viaduct

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+//
+// The daemon: its parts, started in order and stopped in reverse. It owns them all; what they share
+// (the event loop, the tables) is declared before those who use it.
+#pragma once
+
+#include "base/event_loop.h"
+#include "base/result.h"
+#include "config/config.h"
+#include "control/server.h"
+#include "control/views.h"
+#include "datapath/types.h"
+#include "dns64/supervisor.h"
+#include "nvi/network.h"
+#include "nvi/tun.h"
+#include "nvi/worker.h"
+#include "tables/native_tables.h"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace viaduct {
+
+class Daemon {
+public:
+  Daemon(std::string config_path, config::Config config);
+  ~Daemon(); // takes away whatever start() made
+
+  Daemon(const Daemon &) = delete;
+  Daemon &operator=(const Daemon &) = delete;
+
+  // On failure nothing is left behind.
+  Result<void> start();
+  // Until SIGTERM or SIGINT.
+  Result<void> run();
+
+private:
+  Result<void> start_loop();
+  Result<void> start_control();
+  Result<void> start_network();
+  Result<void> start_workers();
+  Result<void> start_dns64();
+  Result<void> start_timers();
+
+  void on_signal(int number);
+  void on_network_event();
+  void network_changed();
+  void warn_once();
+  void sweep();
+
+  // A configuration is taken over whole, or the old one stays as it was.
+  Result<void> reload();
+  Result<void> check_reloadable(const config::Config &next) const;
+  Result<void> take_over(const config::Config &next);
+  Result<void> reload_dns64(const config::Config &next, const std::vector<Prefix6> &connected);
+  Result<void> apply_policy(const config::Config &next, const std::vector<Prefix6> &connected);
+
+  Result<std::unique_ptr<control::Answer>> answer(const std::string &command);
+  control::Status status() const;
+  nvi::Plan plan_of(const config::Config &config) const;
+  dns64::Settings dns64_settings(const config::Config &config,
+                                 const std::vector<Prefix6> &connected) const;
+
+  std::string config_path_;
+  config::Config config_;
+  uint64_t started_ns_ = 0;
+
+  std::unique_ptr<EventLoop> loop_;
+  std::unique_ptr<tables::NativeTables> tables_;
+  std::unique_ptr<control::Server> control_;
+  std::optional<nvi::Network> network_;
+  std::optional<nvi::Tun> tun_;
+  std::unique_ptr<nvi::Workers> workers_;
+  std::optional<nvi::Monitor> monitor_;
+  std::unique_ptr<dns64::Supervisor> dns64_;
+
+  dp::policy policy_{};
+  std::vector<Prefix6> connected_;  // what stands in for `allow` where none is given
+  std::vector<std::string> warned_; // said already
+  bool change_pending_ = false;
+};
+
+} // namespace viaduct

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+#include "viaductd/policy.h"
+
+#include <algorithm>
+#include <arpa/inet.h>
+#include <cstring>
+#include <iterator>
+#include <span>
+
+namespace viaduct {
+
+namespace {
+
+dp::prefix6 to_datapath(const Prefix6 &prefix) {
+  dp::prefix6 result{};
+  std::copy(prefix.address.bytes.begin(), prefix.address.bytes.end(), result.address.byte);
+  result.length = prefix.length;
+  return result;
+}
+
+Prefix6 from_datapath(const dp::address &address, uint8_t length) {
+  return Prefix6{Ipv6::from_bytes(std::span<const uint8_t, 16>(address.byte)), length};
+}
+
+dp::pool_address to_datapath(const config::PoolAddress &pool) {
+  return dp::pool_address{pool.address.network_order(), pool.port_low, pool.port_high};
+}
+
+uint32_t seconds(std::chrono::seconds span) {
+  return static_cast<uint32_t>(span.count());
+}
+
+template <typename From, typename To, size_t Size>
+uint8_t fill(const std::vector<From> &from, To (&to)[Size]) {
+  size_t count = std::min(from.size(), Size);
+  std::transform(from.begin(), from.begin() + static_cast<std::ptrdiff_t>(count), std::begin(to),
+                 [](const From &one) { return to_datapath(one); });
+  return static_cast<uint8_t>(count);
+}
+
+} // namespace
+
+dp::policy make_policy(const config::Nat64 &nat64, const std::vector<Prefix6> &connected,
+                       uint32_t generation) {
+  dp::policy policy{};
+  policy.generation = generation;
+  policy.max_sessions_per_subscriber = nat64.max_sessions_per_subscriber;
+  policy.timeouts.udp = seconds(nat64.timeouts.udp);
+  policy.timeouts.tcp_established = seconds(nat64.timeouts.tcp_established);
+  policy.timeouts.tcp_transitory = seconds(nat64.timeouts.tcp_transitory);
+  policy.timeouts.tcp_incoming_syn = seconds(nat64.timeouts.tcp_incoming_syn);
+  policy.timeouts.icmp = seconds(nat64.timeouts.icmp);
+  policy.subscriber_prefix = nat64.subscriber_prefix;
+  policy.allow_private_ipv4 = nat64.allow_private_ipv4;
+  policy.accounting = nat64.accounting;
+  policy.prefix_count = fill(nat64.prefixes, policy.prefix);
+  policy.pool_count = fill(nat64.pool4, policy.pool);
+  policy.allow_count = fill(nat64.allow ? *nat64.allow : connected, policy.allow);
+  return policy;
+}
+
+bool still_allowed(const dp::policy &policy, const dp::session_key &key, const dp::session &value) {
+  auto prefixes = std::span(policy.prefix, policy.prefix_count);
+  auto pool = std::span(policy.pool, policy.pool_count);
+  auto allow = std::span(policy.allow, policy.allow_count);
+  Ipv6 inside = Ipv6::from_bytes(std::span<const uint8_t, 16>(value.inside.byte));
+  uint16_t port = ntohs(key.pool_port);
+
+  bool prefix_stays = std::any_of(prefixes.begin(), prefixes.end(), [&](const dp::prefix6 &one) {
+    return one.length == value.prefix_length &&
+           std::memcmp(&one.address, &value.prefix, sizeof one.address) == 0;
+  });
+  bool port_stays = std::any_of(pool.begin(), pool.end(), [&](const dp::pool_address &one) {
+    return one.address == key.pool_address && port >= one.port_low && port <= one.port_high;
+  });
+  bool host_stays = std::any_of(allow.begin(), allow.end(), [&](const dp::prefix6 &one) {
+    return from_datapath(one.address, one.length).contains(inside);
+  });
+  return prefix_stays && port_stays && host_stays;
+}
+
+} // namespace viaduct
