@@ -12,7 +12,7 @@ namespace viaduct::config {
 
 namespace {
 
-constexpr unsigned MAX_DOTS_PER_LINE = 16;
+constexpr unsigned max_dots_per_line = 16;
 
 // Bytes of the UTF-8 character at the start of `text`; 0 if it is none (RFC 3629: no surrogates, no
 // overlong forms, nothing beyond U+10FFFF).
@@ -87,9 +87,9 @@ Step step(In now, std::string_view rest) {
 } // namespace
 
 std::optional<Problem> check_bounds(std::string_view text, const std::string &file) {
-  if (text.size() > MAX_FILE_BYTES)
+  if (text.size() > max_file_bytes)
     return Problem{file, 0, 0,
-                   fmt::format("found {} bytes, expected at most {}", text.size(), MAX_FILE_BYTES)};
+                   fmt::format("found {} bytes, expected at most {}", text.size(), max_file_bytes)};
   unsigned line = 1;
   unsigned column = 1;
   unsigned dots = 0;
@@ -102,13 +102,19 @@ std::optional<Problem> check_bounds(std::string_view text, const std::string &fi
                      fmt::format("found the byte 0x{:02x}, which is not part of a UTF-8 character, "
                                  "expected UTF-8 text",
                                  static_cast<uint8_t>(text[at]))};
+    bool byte_order_mark = at == 0 && text.starts_with("\xef\xbb\xbf");
+    if (bytes > 1 && !byte_order_mark && (where == In::plain || where == In::long_basic))
+      return Problem{file, line, column,
+                     fmt::format("found \"{}\", expected characters beyond ASCII only in comments "
+                                 "and in strings within one pair of quotes",
+                                 text.substr(at, bytes))};
     if (same == 0) {
-      if (where == In::plain && text[at] == '.' && ++dots > MAX_DOTS_PER_LINE)
+      if (where == In::plain && text[at] == '.' && ++dots > max_dots_per_line)
         return Problem{
             file, line, column,
             fmt::format("found more than {} dots outside of quotes on one line, expected "
                         "a key or table name such as nat64.timeouts",
-                        MAX_DOTS_PER_LINE)};
+                        max_dots_per_line)};
       Step taken = step(where, text.substr(at));
       where = taken.next;
       same = taken.bytes;

@@ -21,15 +21,15 @@ namespace viaduct::config {
 
 namespace {
 
-constexpr std::chrono::seconds MAX_TIMEOUT = std::chrono::hours(24 * 7);
-constexpr int64_t MAX_SESSIONS = 16'000'000;
-constexpr size_t MAX_RESOLVER_ADDRESSES = 16; // of dns64.listen and of dns64.upstream
+constexpr std::chrono::seconds max_timeout = std::chrono::hours(24 * 7);
+constexpr int64_t session_limit = 16'000'000;
+constexpr size_t max_resolver_addresses = 16; // of dns64.listen and of dns64.upstream
 
-constexpr const char *SMALLEST =
+constexpr const char *smallest_config =
     "nat64 = { prefix = \"64:ff9b::/96\", pool4 = [\"203.0.113.10\"] }";
-constexpr const char *A_NAT64_PREFIX =
+constexpr const char *a_nat64_prefix =
     "an IPv6 prefix of length 32, 40, 48, 56, 64 or 96, such as \"64:ff9b::/96\"";
-constexpr const char *A_POOL_ADDRESS =
+constexpr const char *a_pool_address =
     "an IPv4 address such as \"203.0.113.10\" or { address = \"203.0.113.10\", "
     "ports = \"1024-65535\" }";
 
@@ -72,10 +72,10 @@ void nvi_engine(Checker &checker, const Field &field) {
     checker.config.nvi.engine = *word == 0 ? Engine::automatic : Engine::tun;
 }
 
-constexpr Key NVI[] = {{"name", nvi_name}, {"engine", nvi_engine}, {"direct", nullptr}};
+constexpr Key nvi_keys[] = {{"name", nvi_name}, {"engine", nvi_engine}, {"direct", nullptr}};
 
 void nvi(Checker &checker, const Field &field) {
-  read_table(checker, field, NVI);
+  read_table(checker, field, nvi_keys);
 }
 
 // --- [nat64] -------------------------------------------------------------------------------------
@@ -100,7 +100,7 @@ std::string prefix_fault(const Prefix6 &prefix) {
 }
 
 void one_prefix(Checker &checker, const Field &field) {
-  auto prefix = read_prefix6(checker, field, A_NAT64_PREFIX);
+  auto prefix = read_prefix6(checker, field, a_nat64_prefix);
   if (!prefix)
     return;
   if (auto fault = prefix_fault(*prefix); !fault.empty())
@@ -118,7 +118,7 @@ void one_prefix(Checker &checker, const Field &field) {
 void nat64_prefix(Checker &checker, const Field &field) {
   if (field.value.kind == Kind::string)
     return one_prefix(checker, field);
-  auto what = fmt::format("{}, or a list of them", A_NAT64_PREFIX);
+  auto what = fmt::format("{}, or a list of them", a_nat64_prefix);
   for (const Field &item : read_list(checker, field, dp::MAX_PREFIXES, what))
     one_prefix(checker, item);
 }
@@ -139,16 +139,16 @@ std::string pool_fault(const Ipv4 &address) {
 }
 
 void pool_address(Checker &checker, const Field &field) {
-  const std::string *text = read_string(checker, field, A_POOL_ADDRESS);
+  const std::string *text = read_string(checker, field, a_pool_address);
   if (text == nullptr)
     return;
   if (*text == "uplink")
     return problem(checker, field.value.at,
                    fmt::format("this version does not support \"uplink\" in {} yet, expected {}",
-                               field.name, A_POOL_ADDRESS));
+                               field.name, a_pool_address));
   auto address = Ipv4::parse(*text);
   if (!address)
-    return expected(checker, field, A_POOL_ADDRESS);
+    return expected(checker, field, a_pool_address);
   if (auto fault = pool_fault(*address); !fault.empty())
     return problem(checker, field.value.at,
                    fmt::format("{}: found {}, {}, expected a unicast address that is routed to "
@@ -180,18 +180,18 @@ void pool_ports(Checker &checker, const Field &field) {
     expected(checker, field, what);
 }
 
-constexpr Key POOL_ENTRY[] = {{"address", pool_address}, {"ports", pool_ports}};
+constexpr Key pool_entry_keys[] = {{"address", pool_address}, {"ports", pool_ports}};
 
 void one_pool_entry(Checker &checker, const Field &field) {
   size_t before = checker.problems.size();
   PoolAddress &entry = checker.pool_entry;
   entry = {};
   if (field.value.kind == Kind::table) {
-    read_table(checker, field, POOL_ENTRY);
+    read_table(checker, field, pool_entry_keys);
     if (!has_key(field.value, "address"))
       problem(checker, field.value.at,
               fmt::format("{}: found a table without address, expected {}", field.name,
-                          A_POOL_ADDRESS));
+                          a_pool_address));
   } else {
     pool_address(checker, field);
   }
@@ -206,7 +206,7 @@ void one_pool_entry(Checker &checker, const Field &field) {
 }
 
 void nat64_pool4(Checker &checker, const Field &field) {
-  auto what = fmt::format("a list, each item {}", A_POOL_ADDRESS);
+  auto what = fmt::format("a list, each item {}", a_pool_address);
   for (const Field &item : read_list(checker, field, dp::MAX_POOL, what))
     one_pool_entry(checker, item);
   std::ranges::sort(checker.config.nat64.pool4);
@@ -253,20 +253,20 @@ void timeout(Checker &checker, const Field &field) {
   if (text == nullptr)
     return;
   auto span = parse_duration(*text);
-  if (!span || span->count() <= 0 || *span > MAX_TIMEOUT)
+  if (!span || span->count() <= 0 || *span > max_timeout)
     return expected(checker, field, what);
   checker.config.nat64.timeouts.*Member = *span;
 }
 
-constexpr Key TIMEOUTS[] = {{"udp", timeout<&Timeouts::udp>},
-                            {"tcp_established", timeout<&Timeouts::tcp_established>},
-                            {"tcp_transitory", timeout<&Timeouts::tcp_transitory>},
-                            {"tcp_incoming_syn", timeout<&Timeouts::tcp_incoming_syn>},
-                            {"icmp", timeout<&Timeouts::icmp>},
-                            {"fragment", nullptr}};
+constexpr Key timeouts_keys[] = {{"udp", timeout<&Timeouts::udp>},
+                                 {"tcp_established", timeout<&Timeouts::tcp_established>},
+                                 {"tcp_transitory", timeout<&Timeouts::tcp_transitory>},
+                                 {"tcp_incoming_syn", timeout<&Timeouts::tcp_incoming_syn>},
+                                 {"icmp", timeout<&Timeouts::icmp>},
+                                 {"fragment", nullptr}};
 
 void nat64_timeouts(Checker &checker, const Field &field) {
-  read_table(checker, field, TIMEOUTS);
+  read_table(checker, field, timeouts_keys);
 }
 
 void nat64_subscriber_prefix(Checker &checker, const Field &field) {
@@ -275,37 +275,38 @@ void nat64_subscriber_prefix(Checker &checker, const Field &field) {
 }
 
 void nat64_max_sessions_per_subscriber(Checker &checker, const Field &field) {
-  if (auto count = read_number(checker, field, 1, MAX_SESSIONS))
+  if (auto count = read_number(checker, field, 1, session_limit))
     checker.config.nat64.max_sessions_per_subscriber = static_cast<uint32_t>(*count);
 }
 
 void nat64_max_sessions(Checker &checker, const Field &field) {
-  if (auto count = read_number(checker, field, 1, MAX_SESSIONS))
+  if (auto count = read_number(checker, field, 1, session_limit))
     checker.config.nat64.max_sessions = static_cast<uint32_t>(*count);
 }
 
-constexpr Key NAT64[] = {{"prefix", nat64_prefix},
-                         {"pool4", nat64_pool4},
-                         {"filtering", nat64_filtering},
-                         {"allow", nat64_allow},
-                         {"allow_private_ipv4", nat64_allow_private_ipv4},
-                         {"rst_check", nat64_rst_check},
-                         {"accounting", nat64_accounting},
-                         {"mss_clamp", nullptr},
-                         {"lowest_ipv6_mtu", nullptr},
-                         {"timeouts", nat64_timeouts},
-                         {"subscriber_prefix", nat64_subscriber_prefix},
-                         {"max_sessions_per_subscriber", nat64_max_sessions_per_subscriber},
-                         {"max_sessions", nat64_max_sessions}};
+constexpr Key nat64_keys[] = {{"prefix", nat64_prefix},
+                              {"pool4", nat64_pool4},
+                              {"filtering", nat64_filtering},
+                              {"allow", nat64_allow},
+                              {"allow_private_ipv4", nat64_allow_private_ipv4},
+                              {"rst_check", nat64_rst_check},
+                              {"accounting", nat64_accounting},
+                              {"mss_clamp", nullptr},
+                              {"lowest_ipv6_mtu", nullptr},
+                              {"timeouts", nat64_timeouts},
+                              {"subscriber_prefix", nat64_subscriber_prefix},
+                              {"max_sessions_per_subscriber", nat64_max_sessions_per_subscriber},
+                              {"max_sessions", nat64_max_sessions}};
 
 void nat64(Checker &checker, const Field &field) {
-  read_table(checker, field, NAT64);
+  read_table(checker, field, nat64_keys);
   if (field.value.kind != Kind::table)
     return;
   for (const char *required : {"prefix", "pool4"})
     if (!has_key(field.value, required))
-      problem(checker, field.key,
-              fmt::format("nat64: found no key {}, expected at least {}", required, SMALLEST));
+      problem(
+          checker, field.key,
+          fmt::format("nat64: found no key {}, expected at least {}", required, smallest_config));
 }
 
 // --- [dns64] -------------------------------------------------------------------------------------
@@ -347,7 +348,7 @@ std::vector<std::string> host_addresses(Checker &checker, const std::vector<Fiel
 }
 
 void dns64_listen(Checker &checker, const Field &field) {
-  auto items = read_list(checker, field, MAX_RESOLVER_ADDRESSES,
+  auto items = read_list(checker, field, max_resolver_addresses,
                          "a list with at least one address to answer on, such as [\"::\"]");
   checker.config.dns64->listen = host_addresses(checker, items, true,
                                                 "an address of this host such as \"2001:db8::53\", "
@@ -361,7 +362,7 @@ void dns64_allow(Checker &checker, const Field &field) {
 void dns64_upstream(Checker &checker, const Field &field) {
   if (field.value.kind == Kind::list && field.value.items.empty())
     return; // resolve from the roots, as without the key
-  auto items = read_list(checker, field, MAX_RESOLVER_ADDRESSES,
+  auto items = read_list(checker, field, max_resolver_addresses,
                          "a list of resolvers' addresses such as [\"192.0.2.53\"]");
   checker.config.dns64->upstream =
       host_addresses(checker, items, false, "a resolver's address such as \"192.0.2.53\"");
@@ -372,14 +373,14 @@ void dns64_synthesize(Checker &checker, const Field &field) {
     checker.config.dns64->synthesize = *word == 0 ? Synthesize::missing : Synthesize::always;
 }
 
-constexpr Key DNS64[] = {{"listen", dns64_listen},
-                         {"allow", dns64_allow},
-                         {"upstream", dns64_upstream},
-                         {"synthesize", dns64_synthesize}};
+constexpr Key dns64_keys[] = {{"listen", dns64_listen},
+                              {"allow", dns64_allow},
+                              {"upstream", dns64_upstream},
+                              {"synthesize", dns64_synthesize}};
 
 void dns64(Checker &checker, const Field &field) {
   checker.config.dns64.emplace().listen = {"::"};
-  read_table(checker, field, DNS64);
+  read_table(checker, field, dns64_keys);
 }
 
 // --- [control] -----------------------------------------------------------------------------------
@@ -398,17 +399,17 @@ void control_socket(Checker &checker, const Field &field) {
   checker.config.control.socket = *path;
 }
 
-constexpr Key CONTROL[] = {{"socket", control_socket}, {"metrics", nullptr}};
+constexpr Key control_keys[] = {{"socket", control_socket}, {"metrics", nullptr}};
 
 void control(Checker &checker, const Field &field) {
-  read_table(checker, field, CONTROL);
+  read_table(checker, field, control_keys);
 }
 
 // --- the whole -----------------------------------------------------------------------------------
 
-constexpr Key ROOT[] = {{"nvi", nvi},         {"nat64", nat64},    {"dns64", dns64},
-                        {"control", control}, {"static", nullptr}, {"service", nullptr},
-                        {"nat", nullptr},     {"lan", nullptr}};
+constexpr Key root_keys[] = {{"nvi", nvi},         {"nat64", nat64},    {"dns64", dns64},
+                             {"control", control}, {"static", nullptr}, {"service", nullptr},
+                             {"nat", nullptr},     {"lan", nullptr}};
 
 } // namespace
 
@@ -419,9 +420,10 @@ Outcome parse(std::string_view text, const std::string &file) {
   const Value &root = std::get<Value>(tree);
   Checker checker;
   checker.file = file;
-  read_table(checker, {root, "", {1, 1}}, ROOT);
+  read_table(checker, {root, "", {1, 1}}, root_keys);
   if (!has_key(root, "nat64"))
-    problem(checker, {}, fmt::format("found no table [nat64], expected at least {}", SMALLEST));
+    problem(checker, {},
+            fmt::format("found no table [nat64], expected at least {}", smallest_config));
   if (checker.problems.empty())
     return Outcome{std::move(checker.config), {}};
   std::ranges::stable_sort(checker.problems, {}, [](const Problem &problem) {
@@ -430,7 +432,7 @@ Outcome parse(std::string_view text, const std::string &file) {
   if (checker.more_problems)
     checker.problems.push_back(
         {file, 0, 0,
-         fmt::format("found more than {} problems, the rest is not shown", MAX_PROBLEMS)});
+         fmt::format("found more than {} problems, the rest is not shown", max_problems)});
   return Outcome{std::nullopt, std::move(checker.problems)};
 }
 

@@ -7,9 +7,9 @@ namespace viaduct::config {
 
 namespace {
 
-constexpr size_t MAX_SHOWN = 64;    // characters of a found string that a message repeats
-constexpr size_t NEAR_ENOUGH = 2;   // changed letters in what is taken for a slip of the pen
-constexpr size_t MAX_COMPARED = 64; // letters; no key is longer
+constexpr size_t max_shown = 64;    // characters of a found string that a message repeats
+constexpr size_t near_enough = 2;   // changed letters in what is taken for a slip of the pen
+constexpr size_t max_compared = 64; // letters; no key is longer
 
 std::string found(const Value &value) {
   switch (value.kind) {
@@ -63,7 +63,7 @@ std::string alternatives(std::initializer_list<std::string_view> words) {
 
 void unknown_key(Checker &checker, const Entry &entry, const std::string &where,
                  std::span<const Key> keys) {
-  if (checker.problems.size() >= MAX_PROBLEMS) {
+  if (checker.problems.size() >= max_problems) {
     checker.more_problems = true;
     return;
   }
@@ -71,13 +71,13 @@ void unknown_key(Checker &checker, const Entry &entry, const std::string &where,
   for (char &c : word)
     c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
   std::string_view nearest;
-  size_t best = NEAR_ENOUGH + 1;
+  size_t best = near_enough + 1;
   std::string known;
   for (const Key &key : keys) {
     if (key.read == nullptr)
       continue;
     known += fmt::format("{}{}", known.empty() ? "" : ", ", key.name);
-    if (word.size() > MAX_COMPARED)
+    if (word.size() > max_compared)
       continue;
     size_t steps = distance(word, key.name);
     if (steps < best && steps * 2 <= std::min(word.size(), key.name.size())) {
@@ -101,7 +101,7 @@ std::string quoted(std::string_view text) {
   for (char c : text) {
     auto byte = static_cast<unsigned char>(c);
     bool starts_character = (byte & 0xc0) != 0x80;
-    if (starts_character && ++shown > MAX_SHOWN)
+    if (starts_character && ++shown > max_shown)
       return result + "...\"";
     if (c == '"' || c == '\\')
       result += '\\';
@@ -114,7 +114,7 @@ std::string quoted(std::string_view text) {
 }
 
 void problem(Checker &checker, Position at, std::string message) {
-  if (checker.problems.size() < MAX_PROBLEMS)
+  if (checker.problems.size() < max_problems)
     checker.problems.push_back({checker.file, at.line, at.column, std::move(message)});
   else
     checker.more_problems = true;

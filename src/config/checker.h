@@ -16,7 +16,7 @@
 namespace viaduct::config {
 
 // A file of nonsense has a problem on every line: what is beyond this many is only mentioned.
-constexpr size_t MAX_PROBLEMS = 1000;
+constexpr size_t max_problems = 1000;
 
 // A value and the name it goes by in messages ("nat64.prefix"); `key` is where that name stands.
 struct Field {
@@ -30,7 +30,7 @@ struct Checker {
   Config config;          // filled in as the values turn out good
   PoolAddress pool_entry; // the entry of pool4 that is being read
   std::vector<Problem> problems;
-  bool more_problems = false; // than MAX_PROBLEMS
+  bool more_problems = false; // than max_problems
 };
 
 // One key that a table may have. `read` is null for what is planned but not in this version.

@@ -16,8 +16,8 @@ struct Unit {
   int64_t seconds;
 };
 
-constexpr std::array<Unit, 4> UNITS{{{'d', 86400}, {'h', 3600}, {'m', 60}, {'s', 1}}};
-constexpr size_t MAX_DIGITS = 9; // keeps every sum far from overflowing
+constexpr std::array<Unit, 4> units{{{'d', 86400}, {'h', 3600}, {'m', 60}, {'s', 1}}};
+constexpr size_t max_digits = 9; // keeps every sum far from overflowing
 
 } // namespace
 
@@ -28,15 +28,15 @@ std::optional<std::chrono::seconds> parse_duration(std::string_view text) {
     return std::nullopt;
   while (!text.empty()) {
     size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
-    if (digits == 0 || digits > MAX_DIGITS || digits == text.size())
+    if (digits == 0 || digits > max_digits || digits == text.size())
       return std::nullopt;
     int64_t number = 0;
     std::from_chars(text.data(), text.data() + digits, number);
-    while (unit < UNITS.size() && UNITS[unit].letter != text[digits])
+    while (unit < units.size() && units[unit].letter != text[digits])
       unit++;
-    if (unit == UNITS.size())
+    if (unit == units.size())
       return std::nullopt;
-    sum += number * UNITS[unit++].seconds;
+    sum += number * units[unit++].seconds;
     text.remove_prefix(digits + 1);
   }
   return std::chrono::seconds(sum);
@@ -47,7 +47,7 @@ std::string duration_text(std::chrono::seconds span) {
   if (rest == 0)
     return "0s";
   std::string text;
-  for (const Unit &unit : UNITS) {
+  for (const Unit &unit : units) {
     if (rest >= unit.seconds)
       text += fmt::format("{}{}", rest / unit.seconds, unit.letter);
     rest %= unit.seconds;

@@ -37,7 +37,7 @@ Result<std::string> read_file(const std::string &path) {
   std::string text;
   char block[16384];
   // One byte past the limit is enough for check_bounds to refuse it.
-  while (text.size() <= MAX_FILE_BYTES) {
+  while (text.size() <= max_file_bytes) {
     ssize_t count = read(fd.get(), block, sizeof block);
     if (count < 0 && errno == EINTR)
       continue;

@@ -15,7 +15,7 @@
 
 namespace viaduct::config {
 
-constexpr size_t MAX_FILE_BYTES = 1U << 20;
+constexpr size_t max_file_bytes = 1U << 20;
 
 // Both 1-based; columns count characters, not bytes.
 struct Position {

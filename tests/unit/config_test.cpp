@@ -18,8 +18,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr const char *SMALLEST = "[nat64]\nprefix = \"64:ff9b::/96\"\npool4 = [\"203.0.113.10\"]\n";
-constexpr size_t MEBIBYTE = 1U << 20;
+constexpr const char *smallest_config =
+    "[nat64]\nprefix = \"64:ff9b::/96\"\npool4 = [\"203.0.113.10\"]\n";
+constexpr size_t mebibyte = 1U << 20;
 
 std::string first_problem(const Outcome &outcome) {
   return outcome.problems.empty() ? "no problem" : outcome.problems.front().text();
@@ -53,7 +54,7 @@ private:
 };
 
 TEST_F(Load, reads_a_file) {
-  Outcome outcome = load(write("good.toml", SMALLEST));
+  Outcome outcome = load(write("good.toml", smallest_config));
   ASSERT_TRUE(outcome.config) << first_problem(outcome);
   EXPECT_EQ(outcome.config->nat64.prefixes.front().text(), "64:ff9b::/96");
 }
@@ -88,7 +89,7 @@ TEST_F(Load, refuses_a_device) {
 }
 
 TEST_F(Load, refuses_what_it_may_not_read) {
-  std::string file = write("secret.toml", SMALLEST);
+  std::string file = write("secret.toml", smallest_config);
   ASSERT_EQ(chmod(file.c_str(), 0), 0);
   constexpr uid_t nobody = 65534;
   bool root = geteuid() == 0; // to whom every file is readable
@@ -99,9 +100,9 @@ TEST_F(Load, refuses_what_it_may_not_read) {
 }
 
 TEST_F(Load, takes_a_mebibyte_and_not_a_byte_more) {
-  std::string text = SMALLEST;
-  text += "#" + std::string(MEBIBYTE - text.size() - 1, 'x');
-  ASSERT_EQ(text.size(), MEBIBYTE);
+  std::string text = smallest_config;
+  text += "#" + std::string(mebibyte - text.size() - 1, 'x');
+  ASSERT_EQ(text.size(), mebibyte);
   Outcome outcome = load(write("large.toml", text));
   EXPECT_TRUE(outcome.config) << first_problem(outcome);
   std::string file = write("larger.toml", text + "x");
@@ -110,7 +111,7 @@ TEST_F(Load, takes_a_mebibyte_and_not_a_byte_more) {
 }
 
 TEST(Parse, has_the_documented_defaults) {
-  Outcome outcome = parse(SMALLEST, "x");
+  Outcome outcome = parse(smallest_config, "x");
   ASSERT_TRUE(outcome.config) << first_problem(outcome);
   const Config &config = *outcome.config;
   EXPECT_EQ(config.nvi, Nvi{});
@@ -123,7 +124,7 @@ TEST(Parse, has_the_documented_defaults) {
 }
 
 TEST(Parse, listens_everywhere_if_dns64_does_not_say) {
-  Outcome outcome = parse(std::string(SMALLEST) + "[dns64]\n", "x");
+  Outcome outcome = parse(std::string(smallest_config) + "[dns64]\n", "x");
   ASSERT_TRUE(outcome.config) << first_problem(outcome);
   ASSERT_TRUE(outcome.config->dns64);
   EXPECT_EQ(outcome.config->dns64->listen, std::vector<std::string>{"::"});
@@ -132,7 +133,7 @@ TEST(Parse, listens_everywhere_if_dns64_does_not_say) {
 
 // A result is a whole configuration or none: nothing half-read comes out.
 TEST(Parse, gives_no_configuration_when_there_is_a_problem) {
-  Outcome outcome = parse(std::string(SMALLEST) + "accounting = 1\n", "x");
+  Outcome outcome = parse(std::string(smallest_config) + "accounting = 1\n", "x");
   EXPECT_FALSE(outcome.config);
   EXPECT_EQ(outcome.problems.size(), 1U);
 }
@@ -167,31 +168,31 @@ struct Hostile {
 // the first ones would end the process if nobody looked before.
 std::vector<Hostile> hostile_texts() {
   return {
-      {"table name", "[" + repeated("a.", MEBIBYTE / 2 - 4) + "a]\n"},
-      {"key", repeated("a.", MEBIBYTE / 2 - 4) + "a=1\n"},
-      {"key with spaces", repeated("a . ", MEBIBYTE / 4 - 4) + "a=1\n"},
-      {"quoted key", repeated("\"\".", MEBIBYTE / 3 - 4) + "a=1\n"},
-      {"literal key", repeated("'\"'.", MEBIBYTE / 4 - 4) + "a=1\n"},
-      {"key after a string", "x=\"\\\"\"\n'''\n" + repeated("a.", MEBIBYTE / 2 - 32) + "a=1\n"},
+      {"table name", "[" + repeated("a.", mebibyte / 2 - 4) + "a]\n"},
+      {"key", repeated("a.", mebibyte / 2 - 4) + "a=1\n"},
+      {"key with spaces", repeated("a . ", mebibyte / 4 - 4) + "a=1\n"},
+      {"quoted key", repeated("\"\".", mebibyte / 3 - 4) + "a=1\n"},
+      {"literal key", repeated("'\"'.", mebibyte / 4 - 4) + "a=1\n"},
+      {"key after a string", "x=\"\\\"\"\n'''\n" + repeated("a.", mebibyte / 2 - 32) + "a=1\n"},
       {"key after a long string",
-       "x=\"\"\"a\\\"\"\"\"\"\n" + repeated("a.", MEBIBYTE / 2 - 32) + "a=1\n"},
-      {"key inside an inline table", "x={" + repeated("a.", MEBIBYTE / 2 - 8) + "a=1}\n"},
-      {"lists", "x=" + std::string(MEBIBYTE - 4, '[')},
-      {"inline tables", repeated("x={", MEBIBYTE / 3)},
-      {"quotes", "x=" + std::string(MEBIBYTE - 4, '"')},
+       "x=\"\"\"a\\\"\"\"\"\"\n" + repeated("a.", mebibyte / 2 - 32) + "a=1\n"},
+      {"key inside an inline table", "x={" + repeated("a.", mebibyte / 2 - 8) + "a=1}\n"},
+      {"lists", "x=" + std::string(mebibyte - 4, '[')},
+      {"inline tables", repeated("x={", mebibyte / 3)},
+      {"quotes", "x=" + std::string(mebibyte - 4, '"')},
       {"long pool",
        "[nat64]\nprefix=\"64:ff9b::/96\"\npool4=[" + repeated("\"1.2.3.4\",\n", 90000) + "]\n"},
-      {"long numbers", "x=[" + repeated("1,", MEBIBYTE / 2 - 8) + "]\n"},
-      {"long key", std::string(MEBIBYTE - 8, 'a') + "=1\n"},
-      {"long value", "nvi.name=\"" + std::string(MEBIBYTE - 16, 'a') + "\"\n"},
-      {"tables of one list", repeated("[[a]]\n", MEBIBYTE / 6)},
+      {"long numbers", "x=[" + repeated("1,", mebibyte / 2 - 8) + "]\n"},
+      {"long key", std::string(mebibyte - 8, 'a') + "=1\n"},
+      {"long value", "nvi.name=\"" + std::string(mebibyte - 16, 'a') + "\"\n"},
+      {"tables of one list", repeated("[[a]]\n", mebibyte / 6)},
   };
 }
 
 TEST(Parse, hostile_text_is_refused_quickly) {
   for (const Hostile &hostile : hostile_texts()) {
     SCOPED_TRACE(hostile.name);
-    ASSERT_LE(hostile.text.size(), MEBIBYTE);
+    ASSERT_LE(hostile.text.size(), mebibyte);
     auto start = std::chrono::steady_clock::now();
     Outcome outcome = parse(hostile.text, "x");
     auto took = std::chrono::steady_clock::now() - start;
