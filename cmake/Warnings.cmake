@@ -14,6 +14,11 @@ if(VIADUCT_SANITIZE)
   endif()
 endif()
 
+# libFuzzer steers by what the libraries' code reaches.
+if(VIADUCT_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
   add_compile_options(-fstack-protector-strong -D_FORTIFY_SOURCE=2)
   add_link_options(-Wl,-z,relro,-z,now)

@@ -6,6 +6,7 @@
 // per line, and a key cannot span lines. That needs only enough of TOML's grammar to know what a
 // string and a comment is; where this scanner and the parser could disagree, the text is not TOML
 // and the parser stops there.
+#include "config/quote.h"
 #include "config/tree.h"
 
 namespace viaduct::config {
@@ -105,9 +106,9 @@ std::optional<Problem> check_bounds(std::string_view text, const std::string &fi
     bool byte_order_mark = at == 0 && text.starts_with("\xef\xbb\xbf");
     if (bytes > 1 && !byte_order_mark && (where == In::plain || where == In::long_basic))
       return Problem{file, line, column,
-                     fmt::format("found \"{}\", expected characters beyond ASCII only in comments "
+                     fmt::format("found {}, expected characters beyond ASCII only in comments "
                                  "and in strings within one pair of quotes",
-                                 text.substr(at, bytes))};
+                                 quoted(text.substr(at, bytes)))};
     if (same == 0) {
       if (where == In::plain && text[at] == '.' && ++dots > max_dots_per_line)
         return Problem{

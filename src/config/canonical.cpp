@@ -10,7 +10,7 @@ namespace viaduct::config {
 namespace {
 
 // A TOML basic string.
-std::string quoted(std::string_view text) {
+std::string toml_string(std::string_view text) {
   std::string result = "\"";
   for (char c : text) {
     if (c == '"' || c == '\\')
@@ -31,11 +31,11 @@ template <typename List, typename Write> std::string list(const List &items, Wri
 }
 
 std::string prefixes(const std::vector<Prefix6> &items) {
-  return list(items, [](const Prefix6 &item) { return quoted(item.text()); });
+  return list(items, [](const Prefix6 &item) { return toml_string(item.text()); });
 }
 
 std::string strings(const std::vector<std::string> &items) {
-  return list(items, [](const std::string &item) { return quoted(item); });
+  return list(items, [](const std::string &item) { return toml_string(item); });
 }
 
 std::string pool(const PoolAddress &item) {
@@ -45,7 +45,7 @@ std::string pool(const PoolAddress &item) {
 
 void write_nvi(std::string &out, const Nvi &nvi) {
   out += "[nvi]\n";
-  out += fmt::format("name = {}\n", quoted(nvi.name));
+  out += fmt::format("name = {}\n", toml_string(nvi.name));
   out += fmt::format("engine = \"{}\"\n", nvi.engine == Engine::tun ? "tun" : "auto");
 }
 
@@ -89,7 +89,7 @@ std::string canonical(const Config &config) {
   write_nat64(out, config.nat64);
   if (config.dns64)
     write_dns64(out, *config.dns64);
-  out += fmt::format("\n[control]\nsocket = {}\n", quoted(config.control.socket));
+  out += fmt::format("\n[control]\nsocket = {}\n", toml_string(config.control.socket));
   return out;
 }
 

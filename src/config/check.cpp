@@ -10,6 +10,7 @@
 // key where the key itself is wrong).
 #include "config/checker.h"
 #include "config/duration.h"
+#include "config/quote.h"
 #include "datapath/types.h"
 
 #include <algorithm>

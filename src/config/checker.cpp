@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "config/checker.h"
+#include "config/quote.h"
 
 #include <algorithm>
 
@@ -7,7 +8,6 @@ namespace viaduct::config {
 
 namespace {
 
-constexpr size_t max_shown = 64;    // characters of a found string that a message repeats
 constexpr size_t near_enough = 2;   // changed letters in what is taken for a slip of the pen
 constexpr size_t max_compared = 64; // letters; no key is longer
 
@@ -94,24 +94,6 @@ void unknown_key(Checker &checker, const Entry &entry, const std::string &where,
 }
 
 } // namespace
-
-std::string quoted(std::string_view text) {
-  std::string result = "\"";
-  size_t shown = 0;
-  for (char c : text) {
-    auto byte = static_cast<unsigned char>(c);
-    bool starts_character = (byte & 0xc0) != 0x80;
-    if (starts_character && ++shown > max_shown)
-      return result + "...\"";
-    if (c == '"' || c == '\\')
-      result += '\\';
-    if (byte < 0x20 || byte == 0x7f)
-      result += fmt::format("\\u{:04x}", byte);
-    else
-      result += c;
-  }
-  return result + '"';
-}
 
 void problem(Checker &checker, Position at, std::string message) {
   if (checker.problems.size() < max_problems)

@@ -39,9 +39,6 @@ struct Key {
   void (*read)(Checker &, const Field &);
 };
 
-// A found string in quotes, safe for a terminal and not too long.
-std::string quoted(std::string_view text);
-
 void problem(Checker &checker, Position at, std::string message);
 void expected(Checker &checker, const Field &field, std::string_view what);
 

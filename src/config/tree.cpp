@@ -4,6 +4,7 @@
 // error is a value here too. Depth is bounded twice: lists and inline tables by toml++ itself
 // (TOML_MAX_NESTED_VALUES), dotted keys, which it does not limit, by check_bounds before.
 #include "config/tree.h"
+#include "config/quote.h"
 
 #define TOML_EXCEPTIONS 0
 #define TOML_MAX_NESTED_VALUES 16
@@ -16,6 +17,8 @@
 namespace viaduct::config {
 
 namespace {
+
+constexpr size_t longest_description = 200;
 
 Position position(const toml::source_region &region) {
   return {region.begin.line, region.begin.column};
@@ -84,7 +87,7 @@ std::string explain(std::string_view description) {
   bool scalar = false;
   for (const char *kind : {"value", "integer", "floating-point", "time", "date", "boolean"})
     scalar |= what.ends_with(kind);
-  return fmt::format("not TOML: {}{}", description,
+  return fmt::format("not TOML: {}{}", printable(description, longest_description),
                      scalar && unquoted ? " (text stands in double quotes)" : "");
 }
 
