@@ -420,13 +420,17 @@ Result<void> Netlink::set_mtu(int index, unsigned mtu) {
   return acknowledged(request.header, fmt::format("set the interface's MTU to {}", mtu));
 }
 
-Result<void> Netlink::set_up(int index, bool up) {
+Result<void> Netlink::set_flag(int index, unsigned flag, bool on) {
   Request request(RTM_NEWLINK, 0);
   auto *body = request.body<ifinfomsg>();
   body->ifi_index = index;
-  body->ifi_flags = up ? IFF_UP : 0;
-  body->ifi_change = IFF_UP;
-  return acknowledged(request.header, up ? "bring the interface up" : "take the interface down");
+  body->ifi_flags = on ? flag : 0;
+  body->ifi_change = flag;
+  const std::string name = flag == IFF_UP          ? "up"
+                           : flag == IFF_MULTICAST ? "multicast"
+                                                   : fmt::format("0x{:x}", flag);
+  return acknowledged(request.header,
+                      fmt::format("switch the interface's flag {} {}", name, on ? "on" : "off"));
 }
 
 Result<std::vector<Address>> Netlink::addresses() {

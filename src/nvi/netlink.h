@@ -87,7 +87,7 @@ public:
   Result<Link> link(int index);
   Result<std::vector<Link>> links();
   Result<void> set_mtu(int index, unsigned mtu);
-  Result<void> set_up(int index, bool up);
+  Result<void> set_flag(int index, unsigned flag, bool on); // one of IFF_*
 
   Result<std::vector<Address>> addresses(); // both families
 

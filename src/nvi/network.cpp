@@ -312,6 +312,9 @@ Result<void> Network::apply(const Plan &plan, Settings settings) {
 
   const auto wanted = around->wanted_proxies(plan);
   Undo undo(warnings_);
+  // Before forwarding is on: it would join the routers' groups and send MLD reports into the tun.
+  if (auto done = set_flag(around->interface, IFF_MULTICAST, false, undo); !done)
+    return done;
   if (settings == Settings::set) {
     warn_about_router_advertisements(*around);
     if (auto done = apply_settings(plan.interface, undo); !done)
@@ -363,15 +366,20 @@ Result<void> Network::apply_settings(const std::string &interface, Undo &undo) {
     return error("there is no {}: IPv6 is switched off in this kernel (ipv6.disable=1?), or "
                  "/proc/sys is not mounted",
                  "/proc/sys/net/ipv6");
+  const std::string four = "net/ipv4/conf/" + interface, six = "net/ipv6/conf/" + interface;
+  // The interface first, while it is down: it speaks for nobody, so no addresses and no
+  // solicitations. This one is not put back: that would make the kernel look for an address.
+  if (auto done = sysctl_.set(six + "/addr_gen_mode", "1"); !done)
+    warn(done.failure());
+  sysctl_.forget(six + "/addr_gen_mode");
+
   struct Setting {
     std::string name, value;
     bool needed;
   };
-  const std::string four = "net/ipv4/conf/" + interface, six = "net/ipv6/conf/" + interface;
   const std::array settings = {
       // The interface first, while it is down: it speaks for nobody, so no address, no
       // solicitations.
-      Setting{six + "/addr_gen_mode", "1", false},
       Setting{six + "/accept_ra", "0", false},
       Setting{six + "/autoconf", "0", false},
       Setting{six + "/router_solicitations", "0", false},
@@ -398,11 +406,15 @@ Result<void> Network::apply_link(const Plan &plan, const Link &link, Undo &undo)
       return done;
     undo.add([this, link] { return netlink_.set_mtu(link.index, link.mtu); });
   }
-  if ((link.flags & IFF_UP) == 0) {
-    if (auto done = netlink_.set_up(link.index, true); !done)
-      return done;
-    undo.add([this, link] { return netlink_.set_up(link.index, false); });
-  }
+  return set_flag(link, IFF_UP, true, undo);
+}
+
+Result<void> Network::set_flag(const Link &link, unsigned flag, bool on, Undo &undo) {
+  if (((link.flags & flag) != 0) == on)
+    return {};
+  if (auto done = netlink_.set_flag(link.index, flag, on); !done)
+    return done;
+  undo.add([this, index = link.index, flag, on] { return netlink_.set_flag(index, flag, !on); });
   return {};
 }
 
@@ -555,7 +567,9 @@ Result<void> Network::remove() {
     const int index = around->interface.index;
     if (index != 0 && link_before_ && index == link_before_->index) {
       if ((link_before_->flags & IFF_UP) == 0)
-        note(netlink_.set_up(index, false));
+        note(netlink_.set_flag(index, IFF_UP, false));
+      if ((link_before_->flags & IFF_MULTICAST) != 0)
+        note(netlink_.set_flag(index, IFF_MULTICAST, true));
       if (link_before_->mtu != around->interface.mtu)
         note(netlink_.set_mtu(index, link_before_->mtu));
     }

@@ -75,6 +75,7 @@ private:
   Result<void> check_routes(const Plan &plan, Surroundings &around);
   Result<void> apply(const Plan &plan, Settings settings);
   Result<void> apply_settings(const std::string &interface, Undo &undo);
+  Result<void> set_flag(const Link &link, unsigned flag, bool on, Undo &undo);
   Result<void> apply_link(const Plan &plan, const Link &link, Undo &undo);
   Result<void> apply_routes(const Plan &plan, const Surroundings &around, Undo &undo);
   Result<std::vector<Proxy>> apply_proxies(const std::set<Proxy> &wanted,

@@ -143,6 +143,10 @@ Result<void> Sysctl::restore(const std::string &name) {
   return put_back(setting);
 }
 
+void Sysctl::forget(const std::string &name) {
+  std::erase_if(settings_, [&](const Setting &setting) { return setting.name == name; });
+}
+
 Result<void> Sysctl::restore_all() {
   Result<void> first;
   for (const Setting &setting : settings_ | std::views::reverse)

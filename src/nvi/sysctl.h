@@ -28,6 +28,9 @@ public:
   // Puts one back. Nothing happens if we did not set it, or if it is no longer what we set.
   Result<void> restore(const std::string &name);
 
+  // Leaves it as it is, for good.
+  void forget(const std::string &name);
+
   // In the opposite order of the settings; goes on after an error and returns the first one.
   Result<void> restore_all();
 
