@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+#include "vectors.h"
+
+namespace viaduct::test {
+
+std::vector<Vector> all_vectors() {
+  std::vector<Vector> all;
+  for (auto theme : {udp_vectors, tcp_vectors, icmp_vectors, header_vectors, malformed_vectors,
+                     classify_vectors, session_vectors}) {
+    std::vector<Vector> some = theme();
+    all.insert(all.end(), some.begin(), some.end());
+  }
+  return all;
+}
+
+} // namespace viaduct::test

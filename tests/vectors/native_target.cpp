@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+#include "native_target.h"
+
+#include <algorithm>
+#include <cstring>
+#include <sanitizer/asan_interface.h>
+
+namespace viaduct::test {
+
+namespace {
+
+constexpr size_t guard = 128;
+constexpr uint8_t poison = 0xff;
+
+// [ guard | headroom | packet | guard ]; nothing but headroom and packet may change.
+class PoisonedBuffer {
+public:
+  explicit PoisonedBuffer(const Bytes &packet)
+      : size_(packet.size()), memory_(guard + dp::FRAME_HEADROOM + packet.size() + guard, poison) {
+    std::copy(packet.begin(), packet.end(), memory_.begin() + start);
+    ASAN_POISON_MEMORY_REGION(memory_.data(), guard);
+    ASAN_POISON_MEMORY_REGION(memory_.data() + start + size_, guard);
+  }
+  ~PoisonedBuffer() { allow(); }
+  PoisonedBuffer(const PoisonedBuffer &) = delete;
+  PoisonedBuffer &operator=(const PoisonedBuffer &) = delete;
+
+  uint8_t *packet() { return memory_.data() + start; }
+
+  // Looks at everything: call after the data path is done.
+  std::string trespass(const dp::frame &frame) {
+    allow();
+    auto untouched = [](auto first, auto last) {
+      return std::all_of(first, last, [](uint8_t byte) { return byte == poison; });
+    };
+    const uint8_t *end = memory_.data() + start + size_;
+    if (!untouched(memory_.begin(), memory_.begin() + guard))
+      return "memory before the headroom was written";
+    if (!untouched(memory_.end() - guard, memory_.end()))
+      return "memory behind the packet was written";
+    if (frame.data < memory_.data() + guard || frame.data > end ||
+        frame.length > static_cast<size_t>(end - frame.data))
+      return "the frame that came back is outside its memory";
+    return "";
+  }
+
+private:
+  static constexpr size_t start = guard + dp::FRAME_HEADROOM;
+  void allow() { ASAN_UNPOISON_MEMORY_REGION(memory_.data(), memory_.size()); }
+
+  size_t size_;
+  Bytes memory_;
+};
+
+// Reads one table piece by piece until the key turns up.
+template <typename Key, typename Value, typename Dump>
+std::optional<Value> look_up(dp::engine *engine, Dump dump, const Key &wanted) {
+  constexpr uint32_t limit = 256;
+  std::vector<Key> keys(limit);
+  std::vector<Value> values(limit);
+  uint64_t cursor = 0;
+  do {
+    uint32_t count = 0;
+    cursor = dump(engine, cursor, keys.data(), values.data(), limit, &count);
+    for (uint32_t i = 0; i < count; i++)
+      if (std::memcmp(&keys[i], &wanted, sizeof wanted) == 0)
+        return values[i];
+  } while (cursor != 0);
+  return std::nullopt;
+}
+
+template <typename Entries, typename Put> bool put_all(const Entries &entries, Put put) {
+  return std::all_of(entries.begin(), entries.end(),
+                     [&](const auto &entry) { return put(&entry.first, &entry.second) == 0; });
+}
+
+} // namespace
+
+Result<void> NativeTarget::reset(const Tables &given) {
+  worker_.reset();
+  engine_.reset(dp::engine_new(given.max_sessions));
+  if (!engine_ || dp::engine_set_policy(engine_.get(), &given.policy) != 0)
+    return error("no memory for an engine");
+  worker_.reset(dp::worker_new(engine_.get()));
+  if (!worker_)
+    return error("no memory for a worker");
+  dp::engine *e = engine_.get();
+  bool all =
+      put_all(given.sessions, [=](auto *k, auto *v) { return dp::engine_put_session(e, k, v); }) &&
+      put_all(given.bindings, [=](auto *k, auto *v) { return dp::engine_put_binding(e, k, v); }) &&
+      put_all(given.ports, [=](auto *k, auto *v) { return dp::engine_put_port(e, k, v); }) &&
+      put_all(given.subscribers,
+              [=](auto *k, auto *v) { return dp::engine_put_subscriber(e, k, v); });
+  if (!all)
+    return error("the given state does not fit into the tables");
+  return {};
+}
+
+Result<Departure> NativeTarget::run(const Arrival &arrival) {
+  PoisonedBuffer buffer(arrival.packet);
+  dp::frame frame{};
+  frame.data = buffer.packet();
+  frame.length = static_cast<uint32_t>(arrival.packet.size());
+  frame.partial_checksum = arrival.partial_checksum;
+  frame.segments = arrival.segments;
+  dp::worker_set_now(worker_.get(), arrival.now);
+  dp::worker_fix_random(worker_.get(), arrival.random);
+
+  Departure departure;
+  dp::worker_enter(worker_.get());
+  departure.verdict = dp::translate_frame(worker_.get(), &frame, &departure.reason);
+  dp::worker_leave(worker_.get());
+  departure.trespass = buffer.trespass(frame);
+  if (!departure.trespass.empty())
+    return departure;
+  departure.packet.assign(frame.data, frame.data + frame.length);
+  departure.partial_checksum = frame.partial_checksum != 0;
+  if (departure.verdict == dp::VERDICT_FORWARD)
+    departure.transport = frame.transport;
+  else if (frame.data != buffer.packet())
+    departure.trespass = "not forwarded, and yet the frame has moved";
+  return departure;
+}
+
+Counters NativeTarget::counters() const {
+  Counters counters{};
+  __u64 raw[dp::REASON_COUNT];
+  dp::engine_counters(engine_.get(), raw);
+  std::copy(std::begin(raw), std::end(raw), counters.begin());
+  return counters;
+}
+
+std::optional<dp::session> NativeTarget::find(const dp::session_key &key) const {
+  return look_up<dp::session_key, dp::session>(engine_.get(), dp::engine_dump_sessions, key);
+}
+
+std::optional<dp::binding> NativeTarget::find(const dp::binding_key &key) const {
+  return look_up<dp::binding_key, dp::binding>(engine_.get(), dp::engine_dump_bindings, key);
+}
+
+} // namespace viaduct::test
