@@ -11,13 +11,13 @@
 #include <linux/capability.h>
 #include <poll.h>
 #include <pwd.h>
-#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+// The pidfd calls are made raw: Debian 12's <sys/pidfd.h> declares them without extern "C".
 namespace viaduct::dns64 {
 
 namespace {
@@ -194,7 +194,7 @@ Result<Child> Child::start(const ChildPlan &plan) {
   report->write.reset();
   output->write.reset();
   // Not reaped by anybody yet, so the number still means this process.
-  Child child(pid, Fd(pidfd_open(pid, 0)), std::move(output->read));
+  Child child(pid, Fd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))), std::move(output->read));
   if (!child.pidfd_) {
     int number = errno;
     ::kill(pid, SIGKILL);
@@ -220,7 +220,7 @@ Child::~Child() {
 
 void Child::signal(int number) const {
   if (!end_)
-    pidfd_send_signal(pidfd_.get(), number, nullptr, 0);
+    syscall(SYS_pidfd_send_signal, pidfd_.get(), number, nullptr, 0);
 }
 
 std::optional<std::string> Child::ended() {

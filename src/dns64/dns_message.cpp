@@ -178,6 +178,9 @@ Result<Answer> parse_answer(std::span<const uint8_t> message, uint16_t id, std::
   Answer answer;
   answer.rcode = header.flags & MASK_RCODE;
   answer.truncated = (header.flags & FLAG_TRUNCATED) != 0;
+  // A refusal may be a header alone.
+  if (answer.rcode != RCODE_NO_ERROR && header.questions == 0 && header.answers == 0)
+    return answer;
   if (header.questions != 1)
     return error("the answer repeats {} questions instead of one", header.questions);
   if (auto asked = check_question(cursor, name); !asked)

@@ -32,7 +32,8 @@ std::vector<uint8_t> aaaa_query(uint16_t id, std::string_view name);
 // The first two bytes; what does not carry the id of the question is not its answer.
 bool has_id(std::span<const uint8_t> message, uint16_t id);
 
-// Reads the answer to aaaa_query(id, name); the question must be repeated in it.
+// Reads the answer to aaaa_query(id, name); the question must be repeated in it
+// (only an error may leave it out).
 Result<Answer> parse_answer(std::span<const uint8_t> message, uint16_t id, std::string_view name);
 
 } // namespace viaduct::dns64

@@ -179,6 +179,7 @@ std::string listen_part(const Settings &settings, const Checked &checked) {
     for (const auto &host : checked.listen)
       text += fmt::format("  interface: {}\n", host.text);
   text += "  access-control: 0.0.0.0/0 refuse\n  access-control: ::/0 refuse\n"
+          "  access-control: 127.0.0.0/8 refuse\n" // which unbound allows by default
           "  access-control: 127.0.0.1/32 allow\n  access-control: ::1/128 allow\n";
   // The gateway's own questions to a listening address come from that address.
   for (const auto &host : checked.listen)
@@ -250,8 +251,11 @@ std::string zones_part(const Checked &checked) {
   text += fmt::format("auth-zone:\n  name: \"{}.\"\n  zonefile: \"/proc/self/fd/{}\"\n"
                       "  for-downstream: no\n  for-upstream: yes\n  fallback-enabled: no\n",
                       HEALTH_NAME, ZONE_DESCRIPTOR);
-  if (!checked.upstream.empty())
-    text += "forward-zone:\n  name: \".\"\n";
+  if (checked.upstream.empty())
+    return text;
+  // Forwarding goes before an authority zone; a forward zone without servers exempts this name.
+  text +=
+      fmt::format("forward-zone:\n  name: \"{}.\"\nforward-zone:\n  name: \".\"\n", HEALTH_NAME);
   for (const auto &upstream : checked.upstream)
     text += fmt::format("  forward-addr: {}@{}\n", upstream.host.text, upstream.port);
   return text;
