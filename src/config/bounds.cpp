@@ -6,7 +6,6 @@
 // per line, and a key cannot span lines. That needs only enough of TOML's grammar to know what a
 // string and a comment is; where this scanner and the parser could disagree, the text is not TOML
 // and the parser stops there.
-#include "config/quote.h"
 #include "config/tree.h"
 
 namespace viaduct::config {
@@ -103,12 +102,6 @@ std::optional<Problem> check_bounds(std::string_view text, const std::string &fi
                      fmt::format("found the byte 0x{:02x}, which is not part of a UTF-8 character, "
                                  "expected UTF-8 text",
                                  static_cast<uint8_t>(text[at]))};
-    bool byte_order_mark = at == 0 && text.starts_with("\xef\xbb\xbf");
-    if (bytes > 1 && !byte_order_mark && (where == In::plain || where == In::long_basic))
-      return Problem{file, line, column,
-                     fmt::format("found {}, expected characters beyond ASCII only in comments "
-                                 "and in strings within one pair of quotes",
-                                 quoted(text.substr(at, bytes)))};
     if (same == 0) {
       if (where == In::plain && text[at] == '.' && ++dots > max_dots_per_line)
         return Problem{
