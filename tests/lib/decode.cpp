@@ -110,21 +110,26 @@ SumAnswer check_sum(Span transport, size_t offset, uint16_t pseudo, bool may_be_
   return answer;
 }
 
-// Walks a packet from the front. Says every field to `out_`, and keeps the first complaint and the
-// outermost transport checksum for the two short questions.
+// Walks a packet from the front. Says every field if it is to, and keeps the first complaint and
+// the outermost transport checksum for the two short questions.
 class Walk {
 public:
-  explicit Walk(Span bytes) { packet(bytes, 0); }
+  Walk(Span bytes, bool all_fields) : all_fields_(all_fields) { packet(bytes, 0); }
 
   std::vector<Field> fields;
   std::string complaint; // about the outer packet
   SumState transport = SumState::unknown;
 
 private:
-  void say(std::string name, std::string value) {
-    fields.push_back({layer_, std::move(name), std::move(value)});
+  template <typename... Args>
+  void say(std::string_view name, fmt::format_string<Args...> format, Args &&...args) {
+    if (all_fields_)
+      fields.push_back(
+          {layer_, std::string(name), fmt::format(format, std::forward<Args>(args)...)});
   }
   void enter(const char *layer, unsigned depth) {
+    if (!all_fields_)
+      return;
     layer_.clear();
     for (unsigned i = 0; i < depth; i++)
       layer_ += "inner ";
@@ -135,15 +140,15 @@ private:
       complaint = std::move(sentence);
   }
   void rest(Span bytes, unsigned depth, const char *layer = "payload") {
-    if (bytes.empty())
+    if (bytes.empty() || !all_fields_)
       return;
     enter(layer, depth);
-    say(fmt::format("{} bytes", bytes.size()), hex(bytes));
+    say(fmt::format("{} bytes", bytes.size()), "{}", hex(bytes));
   }
   void too_short(Span bytes, unsigned depth, const char *what) {
     complain(depth, fmt::format("{}: only {} bytes", what, bytes.size()));
     enter(what, depth);
-    say("cut short", hex(bytes));
+    say("cut short", "{}", hex(bytes));
   }
 
   void packet(Span bytes, unsigned depth) {
@@ -168,18 +173,16 @@ private:
     size_t header = size_t{bytes[0] & 0xfU} * 4;
     size_t total = get16(bytes, 2);
     uint16_t fragment = get16(bytes, 6);
-    say("header length", fmt::format("{}", header));
-    say("tos", fmt::format("{:#04x}", bytes[1]));
-    say("total length",
-        fmt::format("{}{}", total,
-                    total == bytes.size() ? ""
-                                          : fmt::format(" (there are {} bytes)", bytes.size())));
-    say("identification", fmt::format("{:#06x}", get16(bytes, 4)));
-    say("flags", fmt::format("{}{}{}", fragment & 0x4000 ? "DF" : "-",
-                             fragment & 0x2000 ? " MF" : "", fragment & 0x8000 ? " reserved" : ""));
-    say("fragment offset", fmt::format("{}", (fragment & 0x1fff) * 8));
-    say("ttl", fmt::format("{}", bytes[8]));
-    say("protocol", protocol_text(bytes[9]));
+    say("header length", "{}", header);
+    say("tos", "{:#04x}", bytes[1]);
+    say("total length", "{}{}", total,
+        total == bytes.size() ? "" : fmt::format(" (there are {} bytes)", bytes.size()));
+    say("identification", "{:#06x}", get16(bytes, 4));
+    say("flags", "{}{}{}", fragment & 0x4000 ? "DF" : "-", fragment & 0x2000 ? " MF" : "",
+        fragment & 0x8000 ? " reserved" : "");
+    say("fragment offset", "{}", (fragment & 0x1fff) * 8);
+    say("ttl", "{}", bytes[8]);
+    say("protocol", "{}", protocol_text(bytes[9]));
     bool header_fits = header >= 20 && header <= bytes.size();
     std::string verdict = "cannot be checked";
     if (header_fits) {
@@ -191,15 +194,15 @@ private:
       if (!right)
         complain(depth, "IPv4 header checksum wrong");
     }
-    say("checksum", fmt::format("{:#06x} ({})", get16(bytes, 10), verdict));
-    say("source", ip4_text(bytes, 12));
-    say("destination", ip4_text(bytes, 16));
+    say("checksum", "{:#06x} ({})", get16(bytes, 10), verdict);
+    say("source", "{}", ip4_text(bytes, 12));
+    say("destination", "{}", ip4_text(bytes, 16));
     if (!header_fits || total < header) {
       complain(depth, "IPv4 header length or total length impossible");
       return rest(bytes.subspan(20), depth);
     }
     if (header > 20)
-      say("options", hex(bytes.subspan(20, header - 20)));
+      say("options", "{}", hex(bytes.subspan(20, header - 20)));
     if (total != bytes.size())
       complain(depth, fmt::format("IPv4 total length {}, but {} bytes", total, bytes.size()));
     Outer outer{sum(bytes.subspan(12, 8)), false, (fragment & 0x3fff) != 0, total <= bytes.size()};
@@ -215,17 +218,14 @@ private:
       return too_short(bytes, depth, "ipv6");
     enter("ipv6", depth);
     size_t length = get16(bytes, 4);
-    say("traffic class", fmt::format("{:#04x}", get16(bytes, 0) >> 4 & 0xff));
-    say("flow label", fmt::format("{:#07x}", get32(bytes, 0) & 0xfffff));
-    say("payload length",
-        fmt::format("{}{}", length,
-                    length + 40 == bytes.size()
-                        ? ""
-                        : fmt::format(" (there are {} bytes)", bytes.size() - 40)));
-    say("next header", protocol_text(bytes[6]));
-    say("hop limit", fmt::format("{}", bytes[7]));
-    say("source", ip6_text(bytes, 8));
-    say("destination", ip6_text(bytes, 24));
+    say("traffic class", "{:#04x}", get16(bytes, 0) >> 4 & 0xff);
+    say("flow label", "{:#07x}", get32(bytes, 0) & 0xfffff);
+    say("payload length", "{}{}", length,
+        length + 40 == bytes.size() ? "" : fmt::format(" (there are {} bytes)", bytes.size() - 40));
+    say("next header", "{}", protocol_text(bytes[6]));
+    say("hop limit", "{}", bytes[7]);
+    say("source", "{}", ip6_text(bytes, 8));
+    say("destination", "{}", ip6_text(bytes, 24));
     if (length + 40 != bytes.size())
       complain(depth,
                fmt::format("IPv6 payload length {}, but {} bytes", length, bytes.size() - 40));
@@ -243,7 +243,7 @@ private:
       if (size > bytes.size())
         return too_short(bytes, depth, "extension header");
       enter("extension", depth);
-      say(protocol_text(protocol), hex(bytes.first(size)));
+      say(protocol_text(protocol), "{}", hex(bytes.first(size)));
       bool later = protocol == 44 && get16(bytes, 2) >> 3 != 0;
       outer.fragment = outer.fragment || protocol == 44;
       protocol = later ? uint8_t{253} : bytes[0];
@@ -291,16 +291,16 @@ private:
       verdict = "cannot be checked";
       break;
     }
-    say("checksum", fmt::format("{:#06x} ({})", answer.found, verdict));
+    say("checksum", "{:#06x} ({})", answer.found, verdict);
   }
 
   void udp(Span bytes, const Outer &outer, unsigned depth) {
     if (bytes.size() < 8)
       return too_short(bytes, depth, "udp");
     enter("udp", depth);
-    say("source port", fmt::format("{}", get16(bytes, 0)));
-    say("destination port", fmt::format("{}", get16(bytes, 2)));
-    say("length", fmt::format("{}", get16(bytes, 4)));
+    say("source port", "{}", get16(bytes, 0));
+    say("destination port", "{}", get16(bytes, 2));
+    say("length", "{}", get16(bytes, 4));
     size_t length = get16(bytes, 4);
     bool fits = length >= 8 && length <= bytes.size();
     say_sum(fits ? bytes.first(length) : bytes, 6, 17, outer, depth);
@@ -317,21 +317,21 @@ private:
       return too_short(bytes, depth, "tcp");
     enter("tcp", depth);
     size_t header = size_t{bytes[12]} / 16 * 4;
-    say("source port", fmt::format("{}", get16(bytes, 0)));
-    say("destination port", fmt::format("{}", get16(bytes, 2)));
-    say("sequence", fmt::format("{}", get32(bytes, 4)));
-    say("acknowledgement", fmt::format("{}", get32(bytes, 8)));
-    say("header length", fmt::format("{}", header));
-    say("flags", flags_text(bytes[13]));
-    say("window", fmt::format("{}", get16(bytes, 14)));
+    say("source port", "{}", get16(bytes, 0));
+    say("destination port", "{}", get16(bytes, 2));
+    say("sequence", "{}", get32(bytes, 4));
+    say("acknowledgement", "{}", get32(bytes, 8));
+    say("header length", "{}", header);
+    say("flags", "{}", flags_text(bytes[13]));
+    say("window", "{}", get16(bytes, 14));
     say_sum(bytes, 16, 6, outer, depth);
-    say("urgent pointer", fmt::format("{}", get16(bytes, 18)));
+    say("urgent pointer", "{}", get16(bytes, 18));
     if (header < 20 || header > bytes.size()) {
       complain(depth, "TCP data offset impossible");
       return rest(bytes.subspan(20), depth);
     }
     if (header > 20)
-      say("options", hex(bytes.subspan(20, header - 20)));
+      say("options", "{}", hex(bytes.subspan(20, header - 20)));
     rest(bytes.subspan(header), depth);
   }
 
@@ -343,17 +343,18 @@ private:
     bool echo = outer.v6 ? type == 128 || type == 129 : type == 0 || type == 8;
     bool is_error =
         outer.v6 ? type < 128 : type == 3 || type == 4 || type == 5 || type == 11 || type == 12;
-    say("type", fmt::format("{}", type));
-    say("code", fmt::format("{}", bytes[1]));
+    say("type", "{}", type);
+    say("code", "{}", bytes[1]);
     say_sum(bytes, 2, outer.v6 ? 58 : 1, outer, depth);
-    say(echo ? "identifier" : "word 1, high", fmt::format("{}", get16(bytes, 4)));
-    say(echo ? "sequence" : "word 1, low", fmt::format("{}", get16(bytes, 6)));
+    say(echo ? "identifier" : "word 1, high", "{}", get16(bytes, 4));
+    say(echo ? "sequence" : "word 1, low", "{}", get16(bytes, 6));
     if (is_error && depth + 1 < MAX_DEPTH && bytes.size() > 8)
       packet(bytes.subspan(8), depth + 1);
     else
       rest(bytes.subspan(8), depth);
   }
 
+  bool all_fields_;
   std::string layer_;
 };
 
@@ -374,13 +375,13 @@ std::string hex(Span bytes) {
 }
 
 std::vector<Field> fields(Span bytes) {
-  return Walk(bytes).fields;
+  return Walk(bytes, true).fields;
 }
 std::string malformation(Span bytes) {
-  return Walk(bytes).complaint;
+  return Walk(bytes, false).complaint;
 }
 SumState transport_checksum(Span bytes) {
-  return Walk(bytes).transport;
+  return Walk(bytes, false).transport;
 }
 
 std::string decode(Span bytes) {

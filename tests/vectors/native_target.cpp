@@ -1,56 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "native_target.h"
 
+#include "lib/poisoned.h"
+
 #include <algorithm>
 #include <cstring>
-#include <sanitizer/asan_interface.h>
 
 namespace viaduct::test {
 
 namespace {
-
-constexpr size_t guard = 128;
-constexpr uint8_t poison = 0xff;
-
-// [ guard | headroom | packet | guard ]; nothing but headroom and packet may change.
-class PoisonedBuffer {
-public:
-  explicit PoisonedBuffer(const Bytes &packet)
-      : size_(packet.size()), memory_(guard + dp::FRAME_HEADROOM + packet.size() + guard, poison) {
-    std::copy(packet.begin(), packet.end(), memory_.begin() + start);
-    ASAN_POISON_MEMORY_REGION(memory_.data(), guard);
-    ASAN_POISON_MEMORY_REGION(memory_.data() + start + size_, guard);
-  }
-  ~PoisonedBuffer() { allow(); }
-  PoisonedBuffer(const PoisonedBuffer &) = delete;
-  PoisonedBuffer &operator=(const PoisonedBuffer &) = delete;
-
-  uint8_t *packet() { return memory_.data() + start; }
-
-  // Looks at everything: call after the data path is done.
-  std::string trespass(const dp::frame &frame) {
-    allow();
-    auto untouched = [](auto first, auto last) {
-      return std::all_of(first, last, [](uint8_t byte) { return byte == poison; });
-    };
-    const uint8_t *end = memory_.data() + start + size_;
-    if (!untouched(memory_.begin(), memory_.begin() + guard))
-      return "memory before the headroom was written";
-    if (!untouched(memory_.end() - guard, memory_.end()))
-      return "memory behind the packet was written";
-    if (frame.data < memory_.data() + guard || frame.data > end ||
-        frame.length > static_cast<size_t>(end - frame.data))
-      return "the frame that came back is outside its memory";
-    return "";
-  }
-
-private:
-  static constexpr size_t start = guard + dp::FRAME_HEADROOM;
-  void allow() { ASAN_UNPOISON_MEMORY_REGION(memory_.data(), memory_.size()); }
-
-  size_t size_;
-  Bytes memory_;
-};
 
 // Reads one table piece by piece until the key turns up.
 template <typename Key, typename Value, typename Dump>
@@ -97,7 +55,7 @@ Result<void> NativeTarget::reset(const Tables &given) {
 }
 
 Result<Departure> NativeTarget::run(const Arrival &arrival) {
-  PoisonedBuffer buffer(arrival.packet);
+  PoisonedBuffer buffer(arrival.packet, dp::FRAME_HEADROOM, 0xff);
   dp::frame frame{};
   frame.data = buffer.packet();
   frame.length = static_cast<uint32_t>(arrival.packet.size());
@@ -110,7 +68,7 @@ Result<Departure> NativeTarget::run(const Arrival &arrival) {
   dp::worker_enter(worker_.get());
   departure.verdict = dp::translate_frame(worker_.get(), &frame, &departure.reason);
   dp::worker_leave(worker_.get());
-  departure.trespass = buffer.trespass(frame);
+  departure.trespass = buffer.trespass({frame.data, frame.length});
   if (!departure.trespass.empty())
     return departure;
   departure.packet.assign(frame.data, frame.data + frame.length);

@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: MIT
+//
+// Programs of packets through the native build.
+//
+// An input is a list of records: flags, segments, length (two bytes, high first), then as many
+// bytes of packet. Two engines with the same state, clock and chance run it; around each packet one
+// has 0x00, the other 0xFF, and the same in whatever a packet before may have left behind. They
+// must agree in verdict, reason and every byte, so nothing outside a packet has a say. Whatever is
+// forwarded must be well-formed, with a checksum that is right exactly if it was right before. At
+// the end the tables must add up, and the sweep must empty them.
+//
+// Random bytes seldom get past parse, so the mutator works in records: it adds fresh packets of the
+// few flows that the engines know, and repairs lengths and checksums of most that it has damaged.
+#include "datapath/native/native.h"
+#include "lib/addresses.h"
+#include "lib/decode.h"
+#include "lib/packet.h"
+#include "lib/poisoned.h"
+#include "lib/runner.h"
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <span>
+#include <vector>
+
+extern "C" size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
+
+namespace viaduct::test {
+namespace {
+
+using Span = std::span<const uint8_t>;
+
+enum : uint8_t { FLAG_PARTIAL = 1, FLAG_TIME_PASSES = 2, FLAG_MUCH_TIME_PASSES = 4 };
+enum : size_t { RECORD_HEADER = 4, MAX_RECORDS = 16, MAX_SESSIONS = 24 };
+constexpr uint32_t start = 1000;
+
+[[noreturn]] void fail(const std::string &what, Span in = {}, Span out = {}) {
+  std::fprintf(stderr, "%s\n", what.c_str());
+  if (!in.empty())
+    std::fprintf(stderr, "in:\n%s", decode(in).c_str());
+  if (!out.empty())
+    std::fprintf(stderr, "out:\n%s", decode(out).c_str());
+  std::abort();
+}
+
+void require(bool condition, const char *what) {
+  if (!condition)
+    fail(what);
+}
+
+// --- records -------------------------------------------------------------------------------------
+
+struct Record {
+  uint8_t flags = 0, segments = 1;
+  Bytes packet;
+};
+
+std::vector<Record> read_records(Span data) {
+  std::vector<Record> records;
+  while (data.size() >= RECORD_HEADER && records.size() < MAX_RECORDS) {
+    size_t length = std::min<size_t>(size_t{data[2]} << 8 | data[3], data.size() - RECORD_HEADER);
+    Span packet = data.subspan(RECORD_HEADER, length);
+    records.push_back({data[0], data[1], Bytes(packet.begin(), packet.end())});
+    data = data.subspan(RECORD_HEADER + length);
+  }
+  return records;
+}
+
+Bytes write_records(const std::vector<Record> &records, size_t most) {
+  Bytes bytes;
+  for (const Record &record : records) {
+    size_t size = record.packet.size();
+    if (bytes.size() + RECORD_HEADER + size > most)
+      break;
+    bytes.insert(bytes.end(), {record.flags, record.segments, static_cast<uint8_t>(size >> 8),
+                               static_cast<uint8_t>(size)});
+    bytes.insert(bytes.end(), record.packet.begin(), record.packet.end());
+  }
+  return bytes;
+}
+
+// --- engines -------------------------------------------------------------------------------------
+
+// A little room: one subscriber's quota and the tables are within reach of a program.
+Tables given() {
+  Given given;
+  given.policy = {with_prefixes({well_known_prefix, prefix6("2001:db8:122::/48")}),
+                  with_pool({{pool4, 40000, 40009}, {pool4b, 1024, 65535}}), with_quota(12)};
+  given.max_sessions = MAX_SESSIONS;
+  given.sessions = {session(UDP, {client6, 1234}, {pool4, 40001}, {server4, 53}),
+                    session(TCP, {client6, 1234}, {pool4, 40001}, {server4, 80}),
+                    session(ICMP, {client6, 77}, {pool4, 40007}, {server4, 0})};
+  return tables_of(given, start);
+}
+
+class Engine {
+public:
+  explicit Engine(uint8_t poison) : poison_(poison), given_(given()) {
+    engine_ = dp::engine_new(given_.max_sessions);
+    require(engine_ && dp::engine_set_policy(engine_, &given_.policy) == 0, "no engine");
+    worker_ = dp::worker_new(engine_);
+    require(worker_ != nullptr, "no worker");
+  }
+  ~Engine() {
+    dp::worker_free(worker_);
+    dp::engine_free(engine_);
+  }
+  Engine(const Engine &) = delete;
+  Engine &operator=(const Engine &) = delete;
+
+  // The same start for every input.
+  void fill() {
+    bool put = true;
+    for (const auto &[key, value] : given_.sessions)
+      put = put && dp::engine_put_session(engine_, &key, &value) == 0;
+    for (const auto &[key, value] : given_.bindings)
+      put = put && dp::engine_put_binding(engine_, &key, &value) == 0;
+    for (const auto &[key, value] : given_.ports)
+      put = put && dp::engine_put_port(engine_, &key, &value) == 0;
+    for (const auto &[key, value] : given_.subscribers)
+      put = put && dp::engine_put_subscriber(engine_, &key, &value) == 0;
+    require(put, "the tables do not take the entries that they took before");
+    dp::worker_seed(worker_, 1);
+  }
+
+  Departure run(const Record &record, uint32_t now) {
+    dp::worker_set_now(worker_, now);
+    leave_dirt();
+    PoisonedBuffer buffer(record.packet, dp::FRAME_HEADROOM, poison_);
+    Departure result;
+    dp::frame frame = translate(buffer.packet(), record, result);
+    std::string trespass = buffer.trespass({frame.data, frame.length});
+    if (!trespass.empty())
+      fail(trespass, record.packet);
+    result.packet.assign(frame.data, frame.data + frame.length);
+    result.partial_checksum = frame.partial_checksum != 0;
+    result.transport = frame.transport;
+    if (result.verdict != dp::VERDICT_FORWARD && frame.data != buffer.packet())
+      fail("not forwarded, and yet the frame has moved", record.packet);
+    return result;
+  }
+
+  // Every session is counted by its binding, and every binding has its port.
+  void audit() {
+    dp::binding_key binding_keys[ROWS];
+    dp::binding bindings[ROWS];
+    dp::port_key port_keys[ROWS];
+    dp::port ports[ROWS];
+    uint32_t count = 0, sessions = 0, bindings_used = 0, held = 0;
+    dp::engine_usage(engine_, &sessions, &bindings_used);
+    uint64_t more = dp::engine_dump_bindings(engine_, 0, binding_keys, bindings, ROWS, &count);
+    require(more == 0 && count == bindings_used, "the bindings are not those that are counted");
+    for (uint32_t i = 0; i < count; i++)
+      held += bindings[i].sessions;
+    require(held == sessions, "the bindings do not hold as many sessions as there are");
+    more = dp::engine_dump_ports(engine_, 0, port_keys, ports, ROWS, &count);
+    require(more == 0 && count == bindings_used, "a port without a binding, or the reverse");
+  }
+
+  void empty() {
+    auto refuse = [](void *, const dp::session_key *, const dp::session *) { return 0; };
+    dp::engine_sweep(engine_, start, refuse, nullptr);
+    dp::engine_sweep(engine_, start, refuse, nullptr); // frees what the first has taken out
+    uint32_t sessions = 0, bindings = 0;
+    dp::engine_usage(engine_, &sessions, &bindings);
+    require(sessions == 0 && bindings == 0, "the sweep has left something behind");
+  }
+
+private:
+  enum : uint32_t { ROWS = 2 * MAX_SESSIONS + 32 }; // a dump stops where a chain might not fit
+
+  dp::frame translate(uint8_t *data, const Record &record, Departure &result) {
+    dp::frame frame{};
+    frame.data = data;
+    frame.length = static_cast<uint32_t>(record.packet.size());
+    frame.partial_checksum = record.flags & FLAG_PARTIAL;
+    frame.segments = record.segments;
+    dp::worker_enter(worker_);
+    result.verdict = dp::translate_frame(worker_, &frame, &result.reason);
+    dp::worker_leave(worker_);
+    return frame;
+  }
+
+  // A packet of nothing but poison (version 0 or 15), in case the next one looks at its remains.
+  void leave_dirt() {
+    std::array<uint8_t, 512> bytes{};
+    bytes.fill(poison_);
+    dp::frame frame{};
+    frame.data = bytes.data();
+    frame.length = bytes.size();
+    Departure result;
+    result.verdict = dp::translate_frame(worker_, &frame, &result.reason);
+    require(result.verdict == dp::VERDICT_DROP && result.reason == dp::REASON_not_ip,
+            "a packet of version 0 or 15 was taken for IP");
+  }
+
+  uint8_t poison_;
+  Tables given_;
+  dp::engine *engine_ = nullptr;
+  dp::worker *worker_ = nullptr;
+};
+
+// --- what must hold ------------------------------------------------------------------------------
+
+void check_forwarded(const Record &record, const Departure &result) {
+  const Bytes &in = record.packet, &out = result.packet;
+  std::string wrong = malformation(out);
+  if (!wrong.empty())
+    fail("forwarded, but " + wrong, in, out);
+  if (out[0] >> 4 == in[0] >> 4)
+    fail("forwarded in the family it came in", in, out);
+  if (result.transport != (out[0] >> 4 == 4 ? 20U : 40U))
+    fail("the transport header is said to be elsewhere", in, out);
+  SumState before = transport_checksum(in), after = transport_checksum(out);
+  if (record.flags & FLAG_PARTIAL) {
+    if (before == SumState::partial && after != SumState::partial)
+      fail("a partial checksum that was right is wrong", in, out);
+    return;
+  }
+  bool was_right = before == SumState::right || before == SumState::absent;
+  if (was_right != (after == SumState::right))
+    fail(was_right ? "a checksum that was right is wrong" : "a wrong checksum was repaired", in,
+         out);
+}
+
+void check(const Record &record, const Departure &zeros, const Departure &ones) {
+  if (zeros.verdict != ones.verdict || zeros.reason != ones.reason)
+    fail(fmt::format("bytes around the packet decide: {} {} or {} {}", verdict_name(zeros.verdict),
+                     reason_name(zeros.reason), verdict_name(ones.verdict),
+                     reason_name(ones.reason)),
+         record.packet);
+  if (zeros.packet != ones.packet || zeros.partial_checksum != ones.partial_checksum)
+    fail("bytes around the packet get into it:\n" + difference(zeros.packet, ones.packet),
+         record.packet);
+  if (zeros.verdict == dp::VERDICT_FORWARD)
+    check_forwarded(record, zeros);
+  else if (zeros.packet != record.packet)
+    fail("not forwarded, and yet changed", record.packet, zeros.packet);
+  if (zeros.verdict == dp::VERDICT_PUNT || zeros.verdict == dp::VERDICT_NEXT)
+    fail(fmt::format("the native build says {}", verdict_name(zeros.verdict)), record.packet);
+}
+
+void run_program(Span data) {
+  static Engine zeros(0x00), ones(0xff);
+  zeros.fill();
+  ones.fill();
+  uint32_t now = start;
+  for (const Record &record : read_records(data)) {
+    now += record.flags & FLAG_TIME_PASSES ? 1 : 0;
+    now += record.flags & FLAG_MUCH_TIME_PASSES ? 250 : 0;
+    check(record, zeros.run(record, now), ones.run(record, now));
+  }
+  zeros.audit();
+  ones.audit();
+  zeros.empty();
+  ones.empty();
+}
+
+// --- mutation ------------------------------------------------------------------------------------
+
+using Random = std::minstd_rand;
+
+template <typename T> const T &pick(Random &random, const std::vector<T> &choices) {
+  return choices[random() % choices.size()];
+}
+
+Packet fresh_transport(Random &random, bool v6) {
+  const std::vector<int> ports{1234, 53, 80, 40001, 40002, 77};
+  int source = pick(random, ports), destination = pick(random, ports);
+  Raw data = payload(random() % 40);
+  switch (random() % 4) {
+  case 0:
+    return udp(source, destination) / data;
+  case 1:
+    return (v6 ? icmp6_echo_request(source, 1) : icmp4_echo_request(source, 1)) / data;
+  case 2:
+    return (v6 ? icmp6_echo_reply(source, 1) : icmp4_echo_reply(source, 1)) / data;
+  default: {
+    Tcp segment = tcp(source, destination);
+    segment.flags_ = pick<uint8_t>(random, {0x02, 0x10, 0x12, 0x11, 0x04, 0x18});
+    return (random() % 2 ? segment.mss(1400) : segment) / data;
+  }
+  }
+}
+
+Record fresh(Random &random) {
+  Record record;
+  Packet packet;
+  if (random() % 2) {
+    Ipv4 server = pick<Ipv4>(random, {server4, server4b, address4("10.0.0.1")});
+    packet = ip6(pick<Ipv6>(random, {client6, client6b, neighbour6, stranger6}),
+                 random() % 4 ? pref64(server) : embed(prefix6("2001:db8:122::/48"), server));
+    for (unsigned i = random() % 8; i > 5; i--)
+      packet =
+          packet / pick<Extension>(random, {hop_by_hop(), destination_options(), routing(0, 0)});
+    packet = packet / fresh_transport(random, true);
+  } else {
+    Ip4 header = ip4(pick<Ipv4>(random, {server4, server4b}), pick<Ipv4>(random, {pool4, pool4b}));
+    if (random() % 8 == 0)
+      header.record_route(2);
+    packet = header / fresh_transport(random, false);
+  }
+  if (auto partial = packet.with_partial_checksum(); partial && random() % 4 == 0) {
+    packet = *partial;
+    record.flags |= FLAG_PARTIAL;
+  }
+  record.packet = packet.bytes();
+  return record;
+}
+
+void put16(Bytes &bytes, size_t at, size_t value) {
+  bytes[at] = static_cast<uint8_t>(value >> 8);
+  bytes[at + 1] = static_cast<uint8_t>(value);
+}
+
+// Makes lengths and the IPv4 header checksum true again; what is damaged deeper stays so.
+void repair(Bytes &packet) {
+  if (packet.size() >= 40 && packet[0] >> 4 == 6) {
+    put16(packet, 4, packet.size() - 40);
+    if (packet[6] == UDP && packet.size() >= 48)
+      put16(packet, 44, packet.size() - 40);
+  } else if (packet.size() >= 20 && packet[0] >> 4 == 4) {
+    size_t header = size_t{packet[0] & 0xfU} * 4;
+    put16(packet, 2, packet.size());
+    if (header < 20 || header > packet.size())
+      return;
+    put16(packet, 10, 0);
+    put16(packet, 10, static_cast<uint16_t>(~ones_sum(Span(packet).first(header))));
+    if (packet[9] == UDP && packet.size() >= header + 8)
+      put16(packet, header + 4, packet.size() - header);
+  }
+}
+
+void mutate(Random &random, std::vector<Record> &records) {
+  size_t at = records.empty() ? 0 : random() % records.size();
+  switch (records.empty() ? 0 : random() % 8) {
+  case 0:
+  case 1:
+    records.insert(records.begin() + static_cast<ptrdiff_t>(at), fresh(random));
+    break;
+  case 2:
+    records.insert(records.begin() + static_cast<ptrdiff_t>(at),
+                   records[random() % records.size()]);
+    break;
+  case 3:
+    records.erase(records.begin() + static_cast<ptrdiff_t>(at));
+    break;
+  case 4:
+    records[at].flags = static_cast<uint8_t>(random());
+    records[at].segments = static_cast<uint8_t>(random());
+    break;
+  default: {
+    Bytes &packet = records[at].packet;
+    size_t size = packet.size();
+    packet.resize(size + 64);
+    packet.resize(LLVMFuzzerMutate(packet.data(), size, packet.size()));
+    if (random() % 4)
+      repair(packet);
+  }
+  }
+}
+
+} // namespace
+} // namespace viaduct::test
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+  viaduct::test::run_program({data, size});
+  return 0;
+}
+
+extern "C" size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size,
+                                          unsigned int seed) {
+  viaduct::test::Random random(seed);
+  auto records = viaduct::test::read_records({data, size});
+  viaduct::test::mutate(random, records);
+  viaduct::test::Bytes bytes = viaduct::test::write_records(records, max_size);
+  std::copy(bytes.begin(), bytes.end(), data);
+  return bytes.size();
+}
