@@ -25,7 +25,6 @@
 #include <net/if_arp.h>
 #include <netinet/if_ether.h>
 #include <netinet/in.h>
-#include <ranges>
 #include <sys/socket.h>
 
 namespace viaduct::nvi {
@@ -127,8 +126,8 @@ public:
   Undo(const Undo &) = delete;
   Undo &operator=(const Undo &) = delete;
   ~Undo() {
-    for (const auto &step : steps_ | std::views::reverse)
-      if (auto done = step(); !done)
+    for (auto step = steps_.rbegin(); step != steps_.rend(); ++step)
+      if (auto done = (*step)(); !done)
         warnings_.push_back("while undoing: " + done.failure().message);
   }
   void add(std::function<Result<void>()> step) { steps_.push_back(std::move(step)); }
@@ -267,11 +266,11 @@ Result<void> Network::check_routes(const Plan &plan, Surroundings &around) {
                                  }});
     if (!same)
       return same.failure();
-    for (Route &route : *same) {
+    for (const Route &route : *same) {
       const std::string destination = text(route.destination);
       const bool ours = around.interface.index != 0 && route.interface == around.interface.index;
       if (ours && route.protocol != route_protocol)
-        around.foreign.push_back(std::move(route));
+        around.foreign.push_back(route);
       else if (!ours && route.interface != 0 && route.type == RTN_UNICAST)
         return error("{0} is already routed through {1}: remove that route (ip route del {0} dev "
                      "{1}) or take it out of the configuration",
@@ -615,8 +614,7 @@ Result<std::vector<Prefix6>> Network::connected_prefixes(const std::string &inte
     prefixes.push_back(*subnet);
   }
   std::ranges::sort(prefixes);
-  const auto repeated = std::ranges::unique(prefixes);
-  prefixes.erase(repeated.begin(), repeated.end());
+  prefixes.erase(std::unique(prefixes.begin(), prefixes.end()), prefixes.end());
   const auto all = prefixes;
   std::erase_if(prefixes, [&](const Prefix6 &inner) {
     return std::ranges::any_of(

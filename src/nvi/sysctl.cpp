@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <filesystem>
-#include <ranges>
 #include <string_view>
 #include <unistd.h>
 
@@ -149,8 +148,8 @@ void Sysctl::forget(const std::string &name) {
 
 Result<void> Sysctl::restore_all() {
   Result<void> first;
-  for (const Setting &setting : settings_ | std::views::reverse)
-    if (auto done = put_back(setting); !done && first)
+  for (auto setting = settings_.rbegin(); setting != settings_.rend(); ++setting)
+    if (auto done = put_back(*setting); !done && first)
       first = done;
   settings_.clear();
   return first;
