@@ -427,7 +427,8 @@ class Lab:
         return json.loads(self.viaduct("show", what, "--json").stdout)
 
     def counters(self):
-        return {item["name"]: item["value"] for item in self.show("counters")}
+        items = json.loads(self.viaduct("show", "counters", "--all", "--json").stdout)
+        return {item["name"]: item["value"] for item in items}
 
     def sessions(self, **wanted):
         return [item for item in self.show("sessions")

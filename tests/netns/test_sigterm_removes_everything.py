@@ -7,7 +7,8 @@ import pathlib
 
 import lab as labs
 
-VOLATILE = {"flush", "stable_secret", "error_cost"}
+# What the kernel itself writes, or refuses to show.
+VOLATILE = {"flush", "stable_secret", "tcp_fastopen_key"}
 
 
 def sysctls(namespace):
