@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "dns64/dns_message.h"
 
+#include <algorithm>
 #include <string>
 
 namespace viaduct::dns64 {
@@ -82,14 +83,12 @@ bool read_name(Cursor &cursor, std::string &name) {
       if (target >= start) // only backwards: a loop is impossible
         return false;
       reader.at = target;
-    } else if ((length & POINTER) != 0) { // 0x40 and 0x80 were never given a meaning
-      return false;
     } else if (length == 0) {
       if (!jumped)
         cursor.at = reader.at;
       return true;
-    } else if (!append_label(reader, length, name)) {
-      return false;
+    } else if ((length & POINTER) != 0 || !append_label(reader, length, name)) {
+      return false; // label types 0x40 and 0x80 were never given a meaning
     }
   }
 }

@@ -186,12 +186,11 @@ Result<std::string> Supervisor::checked_config(const Settings &settings) const {
   if (auto made = make_directory(settings.directory); !made)
     return made.failure();
   auto checked = run_checkconf(settings, *config);
-  if (!checked && settings.directory != settings_.directory)
-    remove_files(settings.directory);
-  else if (!checked && state_ == State::off)
-    remove_files(settings.directory);
-  if (!checked)
+  if (!checked) {
+    if (state_ == State::off || settings.directory != settings_.directory)
+      remove_files(settings.directory);
     return checked.failure();
+  }
   return config;
 }
 
