@@ -25,7 +25,11 @@
 #include "datapath/tables.h"
 #include "datapath/tcp_state.h"
 
-enum { RANDOM_PORT_TRIES = 16 };
+enum {
+  RANDOM_PORT_TRIES = 16,
+  OTHER_ADDRESSES = 4, /* that are searched where the subscriber's own has no port left */
+  POOL_SALT = 0x706f6f6c,
+};
 
 /* --- subscribers: who has how many sessions ------------------------------------------------------
  */
@@ -46,8 +50,7 @@ STEP __u32 spread(__u32 random, __u32 salt) {
 }
 
 STEP __be32 random_pool_address(const struct packet *p) {
-  __u64 index =
-      spread(p->random, 0x706f6f6cU) % (p->policy->pool_count ? p->policy->pool_count : 1U);
+  __u64 index = spread(p->random, POOL_SALT) % (p->policy->pool_count ? p->policy->pool_count : 1U);
 
   KEEP(index);
   index &= MAX_POOL - 1;
@@ -101,44 +104,45 @@ STEP void subscriber_release(struct packet *p, const struct subscriber_key *key)
  */
 
 /* Takes a free port of one pool address for p->scratch->port: at random (RFC 6056), then in order.
- */
-STEP bool port_take(struct packet *p, const struct pool_address *pool) {
+ * EXISTS: all that were tried are taken. FULL: the table has no room. */
+STEP enum insertion port_take(struct packet *p, const struct pool_address *pool) {
   struct port_key *key = &p->scratch->port_key;
   __u32 size = pool->port_high - pool->port_low + 1U, start = 0;
 
   key->pool_address = pool->address;
   for (__u32 i = 0; i < RANDOM_PORT_TRIES + PORT_SCAN; i++) {
     __u32 offset;
+    int result;
 
     if (i < RANDOM_PORT_TRIES)
       start = spread(p->random, i) % size;
     else if (i - RANDOM_PORT_TRIES >= size)
-      return false;
+      break;
     offset = i < RANDOM_PORT_TRIES ? start : (start + 1 + i - RANDOM_PORT_TRIES) % size;
     key->pool_port = BE16(pool->port_low + offset);
-    switch (port_insert(p, key, &p->scratch->port)) {
-    case INSERTED:
-      return true;
-    case FULL:
-      return false;
-    default:
-      break;
-    }
+    result = port_insert(p, key, &p->scratch->port);
+    if (result != EXISTS)
+      return result;
   }
-  return false;
+  return EXISTS;
 }
 
-/* The subscriber's own pool address first; where that is full, another one. */
-STEP bool port_take_anywhere(struct packet *p, __be32 pool_address) {
-  const struct pool_address *pool = find_pool_address(p, pool_address);
-  const struct pool_address *other;
+/* The subscriber's own pool address first; where that is full, a few others. Not all: every address
+ * is a long search when ports are short, and that is when most are asked for. */
+STEP enum insertion port_take_anywhere(struct packet *p, __be32 pool_address) {
+  const struct policy *policy = p->policy;
+  const struct pool_address *own = find_pool_address(p, pool_address);
+  enum insertion result = own ? port_take(p, own) : EXISTS;
+  __u32 start = spread(p->random, POOL_SALT);
 
-  if (pool && port_take(p, pool))
-    return true;
-  if (TARGET_PUNTS) /* the native build looks longer */
-    return false;
-  other = find_pool_address(p, random_pool_address(p));
-  return other && other != pool && port_take(p, other);
+  if (TARGET_PUNTS) /* the native build looks further */
+    return result;
+  for (__u32 i = 0; i < OTHER_ADDRESSES && result == EXISTS && i < policy->pool_count; i++) {
+    const struct pool_address *other = &policy->pool[(start + i) % policy->pool_count];
+    if (other != own)
+      result = port_take(p, other);
+  }
+  return result;
 }
 
 /* Makes the binding for p->scratch->binding_key, or finds the one that another CPU made meanwhile.
@@ -150,8 +154,14 @@ STEP enum verdict binding_make(struct packet *p, __be32 pool_address, struct bin
   s->port_key.pad = 0;
   s->port.inside = s->binding_key.inside;
   s->port.inside_port = s->binding_key.inside_port;
-  if (!port_take_anywhere(p, pool_address))
+  switch (port_take_anywhere(p, pool_address)) {
+  case INSERTED:
+    break;
+  case FULL:
+    return drop(p, REASON_table_full);
+  default:
     return TARGET_PUNTS ? punt(p, REASON_punt_port_search) : drop(p, REASON_no_port);
+  }
   s->binding.pool_address = s->port_key.pool_address;
   s->binding.pool_port = s->port_key.pool_port;
   s->binding.pad = 0;

@@ -44,8 +44,7 @@ STEP struct tcp_step tcp_next(__u32 state, __u8 family, __u8 flags,
     if (rst)
       return (struct tcp_step){STATE_TRANS, timeouts->tcp_transitory};
     if (fin)
-      return (struct tcp_step){from6 ? STATE_V6_FIN_RCV : STATE_V4_FIN_RCV,
-                               timeouts->tcp_established};
+      return (struct tcp_step){from6 ? STATE_V6_FIN_RCV : STATE_V4_FIN_RCV, 0};
     return alive;
   case STATE_V4_FIN_RCV:
     return fin && from6 ? closing : alive;

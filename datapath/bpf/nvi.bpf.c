@@ -40,12 +40,13 @@ static const __u8 poison[40] = {
 
 #include "datapath/path.h"
 
-/* Copies the first bytes of the packet to where the steps look at them. */
+/* Copies the first bytes of the packet to where the steps look at them. A packet without any is
+ * left to parse, which has a word for it. */
 STEP bool load_head(struct __sk_buff *skb, struct packet *p, __u8 *head) {
   __u64 length = skb->len - layer2;
 
   if (skb->len <= layer2)
-    return false;
+    return true;
   p->length = (__u32)length;
   if (length > HEAD_BYTES)
     length = HEAD_BYTES;
@@ -79,7 +80,7 @@ int nvi(struct __sk_buff *skb) {
   enum verdict v;
 
   if (!packet_init(skb, &p))
-    return TC_ACT_OK; /* nothing to look at: the native build says why */
+    return TC_ACT_OK; /* cannot happen; the native build sees the packet */
   v = path(&p);
   if (testing) {
     test_verdict = v;

@@ -52,10 +52,11 @@ public:
   uint32_t u32(size_t number) const { return number_of<uint32_t>(number); }
   uint8_t u8(size_t number) const { return number_of<uint8_t>(number); }
   std::string string(size_t number) const {
-    if (at_[number] == nullptr)
+    const nlattr *attribute = number < N ? at_[number] : nullptr;
+    if (attribute == nullptr)
       return {};
-    const char *start = static_cast<const char *>(mnl_attr_get_payload(at_[number]));
-    return {start, strnlen(start, mnl_attr_get_payload_len(at_[number]))};
+    const char *start = static_cast<const char *>(mnl_attr_get_payload(attribute));
+    return {start, strnlen(start, mnl_attr_get_payload_len(attribute))};
   }
 
 private:

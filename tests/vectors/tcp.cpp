@@ -155,7 +155,7 @@ std::vector<Vector> life_vectors() {
                 .in = client(tcp(1234, 80).seq(101).ack(901).fin()),
                 .expect = FORWARD,
                 .out = client_out(tcp(port("p"), 80).seq(101).ack(901).fin()),
-                .leaves = {session_p.state(dp::STATE_V6_FIN_RCV)}},
+                .leaves = {session_p.state(dp::STATE_V6_FIN_RCV).expires_in(established - 1)}},
                {.after = 1,
                 .in = server(tcp(80, port("p")).seq(901).ack(102).fin()),
                 .expect = FORWARD,

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: MIT
+//
+// The BPF build, loaded into the kernel: its program and its maps. What the kernel refuses comes
+// back as an Error with the verifier's last words.
+#pragma once
+
+#include "base/result.h"
+#include "datapath/types.h"
+
+#include <memory>
+#include <string>
+
+struct nvi;
+
+namespace viaduct::tables {
+
+struct BpfOptions {
+  uint32_t max_sessions = 65536;
+  // Test runs: packets have an Ethernet header, clock and chance are given.
+  bool testing = false;
+};
+
+class BpfObject {
+public:
+  static Result<std::unique_ptr<BpfObject>> load(const BpfOptions &options);
+  ~BpfObject();
+
+  BpfObject(const BpfObject &) = delete;
+  BpfObject &operator=(const BpfObject &) = delete;
+
+  // Descriptors; stay ours.
+  int program() const;
+  int sessions() const;
+  int bindings() const;
+  int ports() const;
+  int subscribers() const;
+  int counters() const; // per CPU: enum reason -> u64
+  int policies() const; // struct policy, two of them
+
+  // Instructions that the verifier went through (0 where the kernel does not say: before 5.16).
+  uint32_t verified_instructions() const;
+
+  // Only with `testing`: what the next run takes for the clock and for every random number, and
+  // what the last run ended with.
+  void set_test(uint32_t now, uint32_t random);
+  dp::verdict last_verdict() const;
+  dp::reason last_reason() const;
+
+private:
+  explicit BpfObject(nvi *skeleton) : skeleton_(skeleton) {}
+  nvi *skeleton_;
+};
+
+} // namespace viaduct::tables

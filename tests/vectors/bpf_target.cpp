@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+#include "bpf_target.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <cerrno>
+#include <linux/bpf.h>
+#include <linux/pkt_cls.h>
+
+#include <algorithm>
+#include <vector>
+
+namespace viaduct::test {
+
+namespace {
+
+constexpr size_t ETHERNET_HEADER = 14;
+constexpr size_t ROOM = 128; // what a packet may grow by
+
+// Loaded once for each size, for all vectors of this process.
+BpfTarget::Objects &objects() {
+  static BpfTarget::Objects loaded;
+  return loaded;
+}
+
+template <typename Key> void clear(int map) {
+  Key key;
+  while (bpf_map_get_next_key(map, nullptr, &key) == 0)
+    bpf_map_delete_elem(map, &key);
+}
+
+template <typename Entries> bool put_all(int map, const Entries &entries) {
+  for (const auto &[key, value] : entries)
+    if (bpf_map_update_elem(map, &key, &value, BPF_NOEXIST) < 0)
+      return false;
+  return true;
+}
+
+template <typename Key, typename Value> std::optional<Value> look_up(int map, const Key &key) {
+  Value value;
+  if (bpf_map_lookup_elem(map, &key, &value) < 0)
+    return std::nullopt;
+  return value;
+}
+
+void clear_counters(int map) {
+  std::vector<uint64_t> zeros(static_cast<size_t>(libbpf_num_possible_cpus()));
+  for (uint32_t reason = 0; reason < dp::REASON_COUNT; reason++)
+    bpf_map_update_elem(map, &reason, zeros.data(), BPF_ANY);
+}
+
+// Destination, source, then the type that belongs to the packet's version.
+Bytes with_ethernet(const Bytes &packet) {
+  Bytes frame(ETHERNET_HEADER + packet.size(), 0x02);
+  bool ipv6 = !packet.empty() && packet[0] >> 4 == 6;
+  frame[12] = ipv6 ? 0x86 : 0x08;
+  frame[13] = ipv6 ? 0xdd : 0x00;
+  std::copy(packet.begin(), packet.end(), frame.begin() + ETHERNET_HEADER);
+  return frame;
+}
+
+int action_of(dp::verdict verdict) {
+  switch (verdict) {
+  case dp::VERDICT_FORWARD:
+    return TC_ACT_REDIRECT;
+  case dp::VERDICT_DROP:
+    return TC_ACT_SHOT;
+  default:
+    return TC_ACT_OK;
+  }
+}
+
+} // namespace
+
+Result<void> BpfTarget::reset(const Tables &given) {
+  auto &slot = objects()[given.max_sessions];
+  if (!slot) {
+    auto loaded = tables::BpfObject::load({.max_sessions = given.max_sessions, .testing = true});
+    if (!loaded)
+      return loaded.failure();
+    slot = std::move(*loaded);
+  }
+  object_ = slot.get();
+  clear<dp::session_key>(object_->sessions());
+  clear<dp::binding_key>(object_->bindings());
+  clear<dp::port_key>(object_->ports());
+  clear<dp::subscriber_key>(object_->subscribers());
+  clear_counters(object_->counters());
+  uint32_t first = 0;
+  bool all = bpf_map_update_elem(object_->policies(), &first, &given.policy, BPF_ANY) == 0 &&
+             put_all(object_->sessions(), given.sessions) &&
+             put_all(object_->bindings(), given.bindings) &&
+             put_all(object_->ports(), given.ports) &&
+             put_all(object_->subscribers(), given.subscribers);
+  if (!all)
+    return error("the given state does not fit into the maps");
+  return {};
+}
+
+Result<Departure> BpfTarget::run(const Arrival &arrival) {
+  Bytes in = with_ethernet(arrival.packet);
+  Bytes out(in.size() + ROOM);
+  __sk_buff context{};
+  context.gso_segs = arrival.segments > 1 ? arrival.segments : 0;
+  LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = in.data(), .data_out = out.data(),
+              .data_size_in = static_cast<uint32_t>(in.size()),
+              .data_size_out = static_cast<uint32_t>(out.size()), .ctx_in = &context,
+              .ctx_size_in = sizeof context, .repeat = 1);
+  object_->set_test(arrival.now, arrival.random);
+  if (int code = bpf_prog_test_run_opts(object_->program(), &options); code < 0)
+    return system_error("BPF_PROG_TEST_RUN", -code);
+
+  Departure departure;
+  departure.verdict = object_->last_verdict();
+  departure.reason = object_->last_reason();
+  if (static_cast<int>(options.retval) != action_of(departure.verdict))
+    return error("the program returned {} for the verdict {}", options.retval,
+                 verdict_name(departure.verdict));
+  out.resize(options.data_size_out);
+  departure.packet.assign(out.begin() + ETHERNET_HEADER, out.end());
+  return departure;
+}
+
+Counters BpfTarget::counters() const {
+  Counters sums{};
+  std::vector<uint64_t> values(static_cast<size_t>(libbpf_num_possible_cpus()));
+  for (uint32_t reason = 0; reason < dp::REASON_COUNT; reason++) {
+    if (bpf_map_lookup_elem(object_->counters(), &reason, values.data()) < 0)
+      continue;
+    for (uint64_t value : values)
+      sums[reason] += value;
+  }
+  return sums;
+}
+
+std::optional<dp::session> BpfTarget::find(const dp::session_key &key) const {
+  return look_up<dp::session_key, dp::session>(object_->sessions(), key);
+}
+
+std::optional<dp::binding> BpfTarget::find(const dp::binding_key &key) const {
+  return look_up<dp::binding_key, dp::binding>(object_->bindings(), key);
+}
+
+} // namespace viaduct::test

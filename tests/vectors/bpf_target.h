@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+//
+// The BPF build of the data path as a target for vectors: BPF_PROG_TEST_RUN in the running kernel.
+// Packets get an Ethernet header (a tc test run takes the first 14 bytes for one) and lose it
+// again; new room is poisoned by the program itself. Whether a checksum is partial cannot be said
+// to a test run: full ones only.
+#pragma once
+
+#include "lib/runner.h"
+#include "tables/bpf_object.h"
+
+#include <map>
+#include <memory>
+
+namespace viaduct::test {
+
+class BpfTarget : public Target {
+public:
+  std::string name() const override { return "bpf"; }
+  bool is_bpf() const override { return true; }
+  bool takes_partial_checksums() const override { return false; }
+
+  Result<void> reset(const Tables &given) override;
+  Result<Departure> run(const Arrival &arrival) override;
+
+  Counters counters() const override;
+  std::optional<dp::session> find(const dp::session_key &key) const override;
+  std::optional<dp::binding> find(const dp::binding_key &key) const override;
+
+  // By the table size that a vector wants; loading takes much longer than a vector.
+  using Objects = std::map<uint32_t, std::unique_ptr<tables::BpfObject>>;
+
+private:
+  tables::BpfObject *object_ = nullptr;
+};
+
+} // namespace viaduct::test
