@@ -2,6 +2,7 @@
 #include "control/conversation.h"
 
 #include <algorithm>
+#include <optional>
 
 namespace viaduct::control {
 
@@ -16,19 +17,17 @@ std::string to_text(const json &value) {
 
 class Short : public Answer {
 public:
-  Short() = default;
-  explicit Short(json item) : item_(std::move(item)), left_(true) {}
+  explicit Short(std::optional<json> item) : item_(std::move(item)) {}
   Step next(json &item) override {
-    if (!left_)
+    if (!item_)
       return Step::end;
-    left_ = false;
-    item = std::move(item_);
+    item = std::move(*item_);
+    item_.reset();
     return Step::item;
   }
 
 private:
-  json item_;
-  bool left_ = false;
+  std::optional<json> item_;
 };
 
 // Quoted for a sentence: a client's words, but not pages of them.
@@ -40,7 +39,7 @@ std::string quoted(const std::string &word) {
 } // namespace
 
 std::unique_ptr<Answer> no_items() {
-  return std::make_unique<Short>();
+  return std::make_unique<Short>(std::nullopt);
 }
 
 std::unique_ptr<Answer> one_item(json item) {
