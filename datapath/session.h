@@ -110,6 +110,7 @@ STEP enum insertion port_take(struct packet *p, const struct pool_address *pool)
   __u32 size = pool->port_high - pool->port_low + 1U, start = 0;
 
   key->pool_address = pool->address;
+  UNROLLED
   for (__u32 i = 0; i < RANDOM_PORT_TRIES + PORT_SCAN; i++) {
     __u32 offset;
     int result;

@@ -12,6 +12,7 @@
 #define HEAD_BYTES 128
 #define TARGET_PUNTS 1
 #define PORT_SCAN 0
+#define UNROLLED _Pragma("clang loop unroll(full)")
 
 #include "datapath/packet.h"
 

@@ -13,6 +13,7 @@
 #define HEAD_BYTES 256
 #define TARGET_PUNTS 0
 #define PORT_SCAN 512
+#define UNROLLED
 
 #include "datapath/packet.h"
 
