@@ -33,7 +33,9 @@ def state(lab):
              for link in gateway.ip_json("link", "show")]
     return {
         "links": links,
-        "addresses": gateway.ip("-o", "address", "show"),
+        "addresses": [(link["ifname"], entry["local"], entry["prefixlen"])
+                      for link in gateway.ip_json("address", "show")
+                      for entry in link["addr_info"]],
         "IPv4 routes": gateway.ip_json("-4", "route", "show", "table", "all"),
         "IPv6 routes": gateway.ip_json("-6", "route", "show", "table", "all"),
         "rules": [gateway.ip_json(family, "rule", "show") for family in ("-4", "-6")],
