@@ -35,7 +35,7 @@ namespace {
 using Span = std::span<const uint8_t>;
 
 enum : uint8_t { FLAG_PARTIAL = 1, FLAG_TIME_PASSES = 2, FLAG_MUCH_TIME_PASSES = 4 };
-enum : size_t { RECORD_HEADER = 4, MAX_RECORDS = 16, MAX_SESSIONS = 24 };
+enum : size_t { RECORD_HEADER = 4, MAX_RECORDS = 16, MAX_SESSIONS = 8 };
 constexpr uint32_t start = 1000;
 
 [[noreturn]] void fail(const std::string &what, Span in = {}, Span out = {}) {
@@ -89,7 +89,7 @@ Bytes write_records(const std::vector<Record> &records, size_t most) {
 Tables given() {
   Given given;
   given.policy = {with_prefixes({well_known_prefix, prefix6("2001:db8:122::/48")}),
-                  with_pool({{pool4, 40000, 40009}, {pool4b, 1024, 65535}}), with_quota(12)};
+                  with_pool({{pool4, 40000, 40009}, {pool4b, 1024, 65535}}), with_quota(6)};
   given.max_sessions = MAX_SESSIONS;
   given.sessions = {session(UDP, {client6, 1234}, {pool4, 40001}, {server4, 53}),
                     session(TCP, {client6, 1234}, {pool4, 40001}, {server4, 80}),

@@ -5,7 +5,9 @@
 #include "lib/addresses.h"
 #include "lib/decode.h"
 #include "lib/packet.h"
+#include "lib/runner.h"
 
+#include <functional>
 #include <gtest/gtest.h>
 #include <random>
 
@@ -121,6 +123,159 @@ TEST(Decode, TakesAnyBytes) {
     EXPECT_FALSE(decode(bytes).empty());
     malformation(bytes);
   }
+}
+
+// A data path that does what a test tells it to: the runner must see whatever is wrong.
+class Puppet : public Target {
+public:
+  std::function<void(const Arrival &, Departure &, Counters &)> act;
+  bool bpf = false;
+
+  std::string name() const override { return "puppet"; }
+  bool is_bpf() const override { return bpf; }
+  bool takes_partial_checksums() const override { return true; }
+  Result<void> reset(const Tables &) override { return {}; }
+  Result<Departure> run(const Arrival &arrival) override {
+    runs++;
+    Departure departure;
+    departure.packet = arrival.packet;
+    departure.partial_checksum = arrival.partial_checksum;
+    act(arrival, departure, counters_);
+    return departure;
+  }
+  Counters counters() const override { return counters_; }
+  std::optional<dp::session> find(const dp::session_key &) const override { return {}; }
+  std::optional<dp::binding> find(const dp::binding_key &) const override { return {}; }
+
+  int runs = 0;
+
+private:
+  Counters counters_{};
+};
+
+Vector first_datagram() {
+  return {.name = "a first datagram",
+          .in = ip6(client6, pref64(server4)) / udp(1234, 53) / payload(3),
+          .expect = FORWARD,
+          .out = ip4(pool4, server4).any_id() / udp(port("p"), 53) / payload(3),
+          .counts = a_new_flow};
+}
+
+// What a right data path does with it; it chooses port and identification.
+void translate_right(const Arrival &arrival, Departure &departure, Counters &counters) {
+  Packet out = ip4(pool4, server4).id(0x4711) / udp(40000, 53) / payload(3);
+  departure.verdict = dp::VERDICT_FORWARD;
+  departure.reason = dp::REASON_translated_6to4;
+  departure.packet = arrival.partial_checksum ? out.with_partial_checksum()->bytes() : out.bytes();
+  departure.transport = 20;
+  for (auto reason : {dp::REASON_translated_6to4, dp::REASON_binding_made, dp::REASON_session_made})
+    counters[reason]++;
+}
+
+std::string failure(Puppet &puppet, const Vector &vector, Checksums checksums = Checksums::full) {
+  std::string text;
+  for (const std::string &one : run(vector, puppet, checksums))
+    text += one;
+  return text;
+}
+
+TEST(Runner, ContentWithWhatIsRight) {
+  Puppet puppet;
+  puppet.act = translate_right;
+  EXPECT_EQ(failure(puppet, first_datagram()), "");
+  EXPECT_EQ(failure(puppet, first_datagram(), Checksums::partial), "");
+}
+
+TEST(Runner, SeesEveryThingThatIsWrong) {
+  using Change = std::function<void(Departure &, Counters &)>;
+  const std::pair<const char *, Change> wrongs[] = {
+      {"expected FORWARD translated_6to4, got DROP no_port",
+       [](Departure &d, Counters &) {
+         d.verdict = dp::VERDICT_DROP;
+         d.reason = dp::REASON_no_port;
+       }},
+      {"got FORWARD translated_4to6",
+       [](Departure &d, Counters &) { d.reason = dp::REASON_translated_4to6; }},
+      {"ttl", [](Departure &d, Counters &) { d.packet[8]--; }},
+      {"first difference at byte 30", [](Departure &d, Counters &) { d.packet.pop_back(); }},
+      {"outside the range", [](Departure &d, Counters &) { d.packet[20] = 0; }},
+      {"checksum", [](Departure &d, Counters &) { d.packet[27] ^= 1; }},
+      {"partial checksum: expected", [](Departure &d, Counters &) { d.partial_checksum ^= true; }},
+      {"transport header", [](Departure &d, Counters &) { d.transport = 24; }},
+      {"headroom", [](Departure &d, Counters &) { d.trespass = "headroom"; }},
+      {"counter race_lost: expected +0, got +1",
+       [](Departure &, Counters &c) { c[dp::REASON_race_lost]++; }},
+      {"counter session_made: expected +1, got +0",
+       [](Departure &, Counters &c) { c[dp::REASON_session_made]--; }},
+      {"counter translated_6to4: expected +1, got +2",
+       [](Departure &, Counters &c) { c[dp::REASON_translated_6to4]++; }},
+  };
+  for (const auto &[expected, change] : wrongs) {
+    Puppet puppet;
+    puppet.act = [&change = change](const Arrival &a, Departure &d, Counters &c) {
+      translate_right(a, d, c);
+      change(d, c);
+    };
+    std::string text = failure(puppet, first_datagram());
+    EXPECT_NE(text.find(expected), std::string::npos) << expected << " is not in: " << text;
+  }
+}
+
+TEST(Runner, MissesStateThatIsNotThere) {
+  Puppet puppet;
+  puppet.act = translate_right;
+  Vector vector = first_datagram();
+  vector.leaves = {binding(UDP, {client6, 1234}, {pool4, port("p")})};
+  EXPECT_NE(failure(puppet, vector).find("expected to exist"), std::string::npos);
+  vector.leaves = {session(UDP, {client6, 1234}, {pool4, port("p")}, {server4, 53})};
+  EXPECT_NE(failure(puppet, vector).find("expected to exist"), std::string::npos);
+}
+
+TEST(Runner, ARefusedPacketMustNotChange) {
+  Puppet puppet;
+  puppet.act = [](const Arrival &, Departure &departure, Counters &counters) {
+    departure.verdict = dp::VERDICT_DROP;
+    departure.reason = dp::REASON_no_port;
+    departure.packet[7]--;
+    counters[dp::REASON_no_port]++;
+  };
+  Vector vector = first_datagram();
+  vector.expect = drop(dp::REASON_no_port);
+  vector.counts = {};
+  EXPECT_NE(failure(puppet, vector).find("not forwarded, and yet changed"), std::string::npos);
+}
+
+TEST(Runner, AfterAPuntTheRestIsLeftOut) {
+  Puppet puppet;
+  puppet.bpf = true;
+  puppet.act = [](const Arrival &, Departure &departure, Counters &counters) {
+    departure.verdict = dp::VERDICT_PUNT;
+    departure.reason = dp::REASON_punt_fragment;
+    counters[dp::REASON_punt_fragment]++;
+  };
+  Vector vector = first_datagram();
+  vector.bpf = punt(dp::REASON_punt_fragment);
+  vector.then = {{.in = vector.in, .expect = PASS}};
+  EXPECT_EQ(failure(puppet, vector), "");
+  EXPECT_EQ(puppet.runs, 1);
+  vector.bpf = punt(dp::REASON_punt_emit);
+  EXPECT_NE(failure(puppet, vector).find("expected PUNT punt_emit, got PUNT punt_fragment"),
+            std::string::npos);
+}
+
+TEST(Runner, APortKeepsItsValue) {
+  Puppet puppet;
+  puppet.act = translate_right;
+  Vector vector = first_datagram();
+  vector.then = {{.in = vector.in, .out = vector.out, .counts = vector.counts}};
+  EXPECT_EQ(failure(puppet, vector), "");
+  puppet.act = [&](const Arrival &arrival, Departure &departure, Counters &counters) {
+    translate_right(arrival, departure, counters);
+    if (puppet.runs == 4)
+      departure.packet = (ip4(pool4, server4) / udp(40001, 53) / payload(3)).bytes();
+  };
+  EXPECT_NE(failure(puppet, vector).find("- udp                  source port        40000"),
+            std::string::npos);
 }
 
 } // namespace
