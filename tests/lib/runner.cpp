@@ -370,6 +370,17 @@ bool concerns(const Vector &vector, Checksums checksums) {
   });
 }
 
+std::string cannot_carry(const Vector &vector, const Target &target) {
+  for (const Step &step : vector.steps()) {
+    std::string why = target.cannot_carry({.packet = step.in.image({}).bytes,
+                                           .partial_checksum = step.partial_checksum,
+                                           .segments = step.segments});
+    if (!why.empty())
+      return why;
+  }
+  return {};
+}
+
 std::vector<std::string> run(const Vector &vector, Target &target, Checksums checksums) {
   return Run(vector, target, checksums).all();
 }

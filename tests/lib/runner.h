@@ -53,6 +53,9 @@ public:
   virtual bool is_bpf() const = 0;                  // Vector::bpf holds
   virtual bool takes_partial_checksums() const = 0; // Arrival::partial_checksum has a meaning
 
+  // Why this build cannot be given such a packet here; empty if it can.
+  virtual std::string cannot_carry(const Arrival &) const { return {}; }
+
   // Empty tables and counters, then this.
   virtual Result<void> reset(const Tables &given) = 0;
   virtual Result<Departure> run(const Arrival &arrival) = 0;
@@ -69,6 +72,9 @@ enum class Checksums : uint8_t {
 
 // Whether `checksums` makes any difference to the vector.
 bool concerns(const Vector &vector, Checksums checksums);
+
+// Why one of the vector's packets cannot be given to the target; empty if all can.
+std::string cannot_carry(const Vector &vector, const Target &target);
 
 // What went wrong, for a person; empty if nothing did. After a step that the BPF build hands up the
 // rest of a vector is left out there: the state it needs is made by the native build.

@@ -20,6 +20,7 @@ public:
   bool is_bpf() const override { return true; }
   bool takes_partial_checksums() const override { return false; }
 
+  std::string cannot_carry(const Arrival &arrival) const override;
   Result<void> reset(const Tables &given) override;
   Result<Departure> run(const Arrival &arrival) override;
 
