@@ -59,5 +59,6 @@ def test_every_protocol_was_seen(seen, end, kinds):
 @pytest.mark.parametrize("end", ["client", "server"])
 def test_a_changed_packet_would_be_noticed(seen, end):
     """The judge judges: one bit less or more in the last byte of a packet is a wrong checksum."""
-    for packet in seen[end][::50]:
+    known = [packet for packet in seen[end] if parse(packet)[3] in (TCP, UDP, ICMP, ICMPV6)]
+    for packet in known[::50]:
         assert checksum_problem(packet[:-1] + bytes([packet[-1] ^ 1]))
