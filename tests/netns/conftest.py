@@ -41,9 +41,9 @@ def pytest_runtest_makereport(item):
     outcome = yield
     report = outcome.get_result()
     if report.failed:
-        for value in getattr(item, "funcargs", {}).values():
-            if isinstance(value, labs.Lab):
-                report.sections.append(("logs of the lab", value.logs()))
+        values = getattr(item, "funcargs", {}).values()
+        for lab in {id(value): value for value in values if isinstance(value, labs.Lab)}.values():
+            report.sections.append(("logs of the lab", lab.logs()))
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["offloads", "no-offloads"])
