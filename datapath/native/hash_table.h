@@ -21,13 +21,18 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#ifdef __cplusplus
+namespace viaduct::dp {
+extern "C" {
+#endif
+
 enum { MAX_READERS = 256 };
 
 /* Which reader has been inside since when. One for all tables of an engine. */
 struct epochs {
-  _Alignas(64) __u64 now;
+  __u64 now __attribute__((aligned(64)));
   struct {
-    _Alignas(64) __u64 since; /* epoch at entry; 0: outside */
+    __u64 since __attribute__((aligned(64))); /* epoch at entry; 0: outside */
     __u32 used;
   } reader[MAX_READERS];
 };
@@ -75,5 +80,10 @@ void table_reclaim(struct table *table);
 typedef void (*table_visit)(void *context, const void *key, void *value);
 __u64 table_walk(struct table *table, __u64 cursor, __u32 buckets, table_visit visit,
                  void *context);
+
+#ifdef __cplusplus
+} // extern "C"
+} // namespace viaduct::dp
+#endif
 
 #endif
