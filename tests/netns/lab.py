@@ -185,6 +185,13 @@ class Namespace:
         text = self.run("ip", "-j", *args).stdout.strip()
         return json.loads(text) if text else []
 
+    def routes(self):
+        """All routes of all tables, without those that come by themselves, somewhat later than
+        the link (link-local, multicast)."""
+        return [route for family in ("-4", "-6")
+                for route in self.ip_json(family, "route", "show", "table", "all")
+                if not route["dst"].startswith(("fe80:", "ff00:"))]
+
     def mac(self, device):
         return self.ip_json("link", "show", "dev", device)[0]["address"]
 

@@ -11,7 +11,7 @@ import lab as labs
 def refused(lab, names, wrapper=()):
     """viaductd ends by itself, exit code 1, names what it means, leaves the gateway as it was."""
     links = lab.gateway.ip_json("link", "show")
-    routes = lab.gateway.ip_json("route", "show", "table", "all")
+    routes = lab.gateway.routes()
     done = lab.run_daemon_once(wrapper)
     said = done.stdout + done.stderr
     assert done.returncode == 1, f"exit code {done.returncode}\n{said}"
@@ -19,7 +19,7 @@ def refused(lab, names, wrapper=()):
         assert name in said, f"{name!r} is not in:\n{said}"
     assert [link["ifname"] for link in lab.gateway.ip_json("link", "show")] == [
         link["ifname"] for link in links]
-    assert lab.gateway.ip_json("route", "show", "table", "all") == routes
+    assert lab.gateway.routes() == routes
     return said
 
 
