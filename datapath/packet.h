@@ -54,9 +54,20 @@ enum {
   NEXT_DESTINATION_OPTIONS = 60,
 };
 
+/* RFC 792, RFC 4443. */
 enum {
   ICMP4_ECHO_REPLY = 0,
+  ICMP4_UNREACHABLE = 3,
   ICMP4_ECHO_REQUEST = 8,
+  ICMP4_TIME_EXCEEDED = 11,
+  ICMP4_PARAMETER_PROBLEM = 12,
+};
+
+enum {
+  ICMP6_UNREACHABLE = 1,
+  ICMP6_TOO_BIG = 2,
+  ICMP6_TIME_EXCEEDED = 3,
+  ICMP6_PARAMETER_PROBLEM = 4,
   ICMP6_ECHO_REQUEST = 128,
   ICMP6_ECHO_REPLY = 129,
 };
@@ -81,8 +92,8 @@ struct headers {
   __u8 tcp_flags;
   __u8 icmp_reply;    /* an echo reply, not a request */
   __u8 zero_checksum; /* UDP over IPv4 that came without a checksum */
-  __u8 pad;
-  __u16 transport; /* offset of the transport header */
+  __u8 icmp_error;    /* ICMP that is about another packet, see scratch.inside */
+  __u16 transport;    /* offset of the transport header */
   __u16 pad2;
   __u32 transport_length; /* bytes from there to the end */
 };
@@ -104,12 +115,14 @@ struct rewrite {
  * and what lies in a map the verifier knows nothing about, which is what we want: it forgets which
  * protocol a path came by and checks the rest of the way once instead of once for each. */
 struct scratch {
-  struct headers headers;
-  struct tuple in;
-  struct tuple out;
+  struct layer {
+    struct headers headers;
+    struct tuple in;
+    struct tuple out;
+    struct rewrite rewrite;
+    __be32 transport[2];
+  } packet, inside; /* inside: of the packet that an ICMP error is about */
   struct prefix6 prefix;
-  struct rewrite rewrite;
-  __be32 transport[2];
   struct search {
     __u32 low;
     __u32 high;
@@ -148,17 +161,22 @@ struct packet {
   struct rewrite *rewrite; /* translate */
 };
 
+/* From here on the steps look at this layer. */
+STEP void look_at(struct packet *p, struct layer *layer) {
+  p->headers = &layer->headers;
+  p->in = &layer->in;
+  p->transport = layer->transport;
+  p->out = &layer->out;
+  p->rewrite = &layer->rewrite;
+}
+
 STEP void packet_start(struct packet *p, struct scratch *scratch) {
-  struct headers *h = &scratch->headers;
+  struct headers *headers = &scratch->packet.headers;
 
   p->scratch = scratch;
-  p->headers = h;
-  p->in = &scratch->in;
-  p->transport = scratch->transport;
   p->prefix = &scratch->prefix;
-  p->out = &scratch->out;
-  p->rewrite = &scratch->rewrite;
-  *h = (struct headers){};
+  look_at(p, &scratch->packet);
+  *headers = (struct headers){};
 }
 
 /* A verdict is made only with a reason. */

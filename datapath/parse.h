@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only
  *
  * parse: bytes to typed headers. One function per header; each takes its bytes from the cursor or
- * says why not. Anything that is not a whole, well-formed TCP, UDP or ICMP echo packet ends here.
+ * says why not. Anything that is not a whole, well-formed TCP, UDP or ICMP packet ends here.
  *
  * Lengths must match exactly: the kernel has trimmed padding before it routed the packet to us.
  */
@@ -60,19 +60,31 @@ STEP enum verdict parse_udp(struct packet *p, __u32 cursor) {
   return VERDICT_NEXT;
 }
 
+/* The messages that are about another packet and have a counterpart in the other family. */
+STEP bool is_icmp_error(__u8 family, __u8 type) {
+  if (family == FAMILY_6)
+    return type >= ICMP6_UNREACHABLE && type <= ICMP6_PARAMETER_PROBLEM;
+  return type == ICMP4_UNREACHABLE || type == ICMP4_TIME_EXCEEDED ||
+         type == ICMP4_PARAMETER_PROBLEM;
+}
+
 STEP enum verdict parse_icmp(struct packet *p, __u32 cursor) {
   const __u8 *icmp = take(p, &cursor, ICMP_HEADER);
   __u8 request, reply;
 
   if (!icmp)
     return drop(p, REASON_truncated);
+  /* An ICMP checksum is never left to hardware. */
+  if (p->partial_checksum)
+    return drop(p, REASON_bad_offload);
+  if (is_icmp_error(p->headers->family, icmp[0])) {
+    p->headers->icmp_error = 1;
+    return TARGET_PUNTS ? punt(p, REASON_punt_icmp_error) : VERDICT_NEXT;
+  }
   request = p->headers->family == FAMILY_6 ? ICMP6_ECHO_REQUEST : ICMP4_ECHO_REQUEST;
   reply = p->headers->family == FAMILY_6 ? ICMP6_ECHO_REPLY : ICMP4_ECHO_REPLY;
   if ((icmp[0] != request && icmp[0] != reply) || icmp[1] != 0)
     return drop(p, REASON_icmp_type);
-  /* An ICMP checksum is never left to hardware. */
-  if (p->partial_checksum)
-    return drop(p, REASON_bad_offload);
   p->headers->icmp_reply = icmp[0] == reply;
   return VERDICT_NEXT;
 }
@@ -237,7 +249,7 @@ STEP enum verdict parse_ipv4(struct packet *p) {
   return parse_transport(p, ip[9], header_length);
 }
 
-STEP enum verdict parse(struct packet *p) {
+STEP enum verdict parse_packet(struct packet *p) {
   if (p->head_length == 0)
     return drop(p, REASON_truncated);
   switch (p->head[0] >> 4) {

@@ -9,13 +9,15 @@
 #include "datapath/classify.h"
 #include "datapath/packet.h"
 #include "datapath/parse.h"
+#include "datapath/parse_inner.h"
 #include "datapath/session.h"
+#include "datapath/session_error.h"
 #include "datapath/translate.h"
 
 STEP enum verdict walk(struct packet *p) {
   enum verdict v;
 
-  v = parse(p); /* bytes to headers: from here on it is a whole TCP, UDP or echo packet */
+  v = parse(p); /* bytes to headers: from here on it is a whole TCP, UDP or ICMP packet */
   if (v != VERDICT_NEXT)
     return v;
   v = classify(p); /* from here on it is ours */
@@ -24,10 +26,16 @@ STEP enum verdict walk(struct packet *p) {
   v = session(p); /* from here on the tuple it leaves with is settled */
   if (v != VERDICT_NEXT)
     return v;
-  v = translate(p); /* from here on nothing can be refused */
+  v = translate(p); /* from here on its new headers are settled */
   if (v != VERDICT_NEXT)
     return v;
   return emit(p);
+}
+
+STEP enum reason forwarded_as(const struct packet *p) {
+  if (p->headers->family == FAMILY_6)
+    return p->headers->icmp_error ? REASON_translated_error_6to4 : REASON_translated_6to4;
+  return p->headers->icmp_error ? REASON_translated_error_4to6 : REASON_translated_4to6;
 }
 
 /* Every packet is counted once, under the reason of its end. */
@@ -35,7 +43,7 @@ STEP enum verdict path(struct packet *p) {
   enum verdict v = walk(p);
 
   if (v == VERDICT_FORWARD)
-    p->reason = p->headers->family == FAMILY_6 ? REASON_translated_6to4 : REASON_translated_4to6;
+    p->reason = forwarded_as(p);
   count(p, p->reason);
   return v;
 }

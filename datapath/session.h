@@ -217,7 +217,7 @@ STEP __u32 first_timeout(const struct packet *p) {
     return t->udp;
   if (p->headers->protocol == PROTOCOL_ICMP)
     return t->icmp;
-  return p->headers->family == FAMILY_6 ? t->tcp_transitory : t->tcp_incoming_syn;
+  return t->tcp_transitory; /* from either side: endpoint-independent filtering lets SYNs in */
 }
 
 STEP __u32 first_state(const struct packet *p) {
@@ -473,7 +473,7 @@ STEP enum verdict session_inbound(struct packet *p) {
   return session_advance(p, session);
 }
 
-STEP enum verdict session(struct packet *p) {
+STEP enum verdict session_of_flow(struct packet *p) {
   return p->headers->family == FAMILY_6 ? session_outbound(p) : session_inbound(p);
 }
 

@@ -8,6 +8,7 @@
 
 #include "datapath/checksum.h"
 #include "datapath/icmp.h"
+#include "datapath/icmp_error.h"
 #include "datapath/packet.h"
 #include "datapath/rfc7915_4to6.h"
 #include "datapath/rfc7915_6to4.h"
@@ -48,9 +49,9 @@ STEP void translate_icmp(struct packet *p) {
   r->compute = 0;
 }
 
-STEP enum verdict translate(struct packet *p) {
-  if (p->headers->family == FAMILY_6 && p->headers->transport_length > 65535U - IPV4_HEADER)
-    return drop(p, REASON_too_long);
+/* The network header and the first eight bytes of what is behind it, of a packet that is no error.
+ */
+STEP void translate_layer(struct packet *p) {
   if (p->headers->family == FAMILY_6)
     ipv4_header(p);
   else
@@ -59,6 +60,27 @@ STEP enum verdict translate(struct packet *p) {
     translate_icmp(p);
   else
     translate_ports(p);
+}
+
+/* Both layers of an ICMP error. The outer network header's length field is emit's to set: how much
+ * of the packet inside fits is known only there. */
+STEP enum verdict translate_error(struct packet *p) {
+  enum verdict v = icmp_error_header(p);
+
+  if (v != VERDICT_NEXT)
+    return v;
+  look_at(p, &p->scratch->inside);
+  translate_layer(p);
+  look_at(p, &p->scratch->packet);
+  return VERDICT_NEXT;
+}
+
+STEP enum verdict translate(struct packet *p) {
+  if (!TARGET_PUNTS && p->headers->icmp_error)
+    return translate_error(p);
+  if (p->headers->family == FAMILY_6 && p->headers->transport_length > 65535U - IPV4_HEADER)
+    return drop(p, REASON_too_long);
+  translate_layer(p);
   return VERDICT_NEXT;
 }
 

@@ -177,7 +177,6 @@ struct timeouts {
   __u32 udp;
   __u32 tcp_established;
   __u32 tcp_transitory;
-  __u32 tcp_incoming_syn;
   __u32 icmp;
 };
 

@@ -44,7 +44,7 @@ static __u16 new_checksum(const struct packet *p, const __u8 *transport, __u16 o
   return r->never_zero && result == 0 ? 0xffff : result;
 }
 
-static enum verdict emit_linear(struct packet *p, struct frame *frame) {
+static enum verdict emit_flow(struct packet *p, struct frame *frame) {
   const struct rewrite *r = p->rewrite;
   __u8 *transport = frame->data + p->headers->transport;
   __u16 checksum;

@@ -89,10 +89,13 @@ static enum verdict emit(struct packet *p);
 
 #include "datapath/path.h"
 
+#include "datapath/native/emit_error.h"
 #include "datapath/native/emit_linear.h"
 
 static enum verdict emit(struct packet *p) {
-  return emit_linear(p, ((struct worker *)p->target)->frame);
+  struct frame *frame = ((struct worker *)p->target)->frame;
+
+  return p->headers->icmp_error ? emit_error(p, frame) : emit_flow(p, frame);
 }
 
 /* --- engine --------------------------------------------------------------------------------------

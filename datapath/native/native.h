@@ -17,8 +17,8 @@ extern "C" {
 #endif
 
 enum {
-  FRAME_HEADROOM = 64, /* bytes that must be writable before frame.data */
-  FRAME_MAX = 65535,   /* longest packet */
+  FRAME_HEADROOM = 256, /* bytes that must be writable before frame.data */
+  FRAME_MAX = 65535,    /* longest packet */
 };
 
 /* One IP packet in a linear buffer. translate() moves `data` and `length` when headers grow or

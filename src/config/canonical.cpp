@@ -62,10 +62,9 @@ void write_nat64(std::string &out, const Nat64 &nat64) {
   const Timeouts &timeouts = nat64.timeouts;
   out +=
       fmt::format("timeouts = {{ udp = \"{}\", tcp_established = \"{}\", tcp_transitory = \"{}\", "
-                  "tcp_incoming_syn = \"{}\", icmp = \"{}\" }}\n",
+                  "icmp = \"{}\" }}\n",
                   duration_text(timeouts.udp), duration_text(timeouts.tcp_established),
-                  duration_text(timeouts.tcp_transitory), duration_text(timeouts.tcp_incoming_syn),
-                  duration_text(timeouts.icmp));
+                  duration_text(timeouts.tcp_transitory), duration_text(timeouts.icmp));
   out += fmt::format("subscriber_prefix = {}\n", nat64.subscriber_prefix);
   out += fmt::format("max_sessions_per_subscriber = {}\n", nat64.max_sessions_per_subscriber);
   out += fmt::format("max_sessions = {}\n", nat64.max_sessions);

@@ -262,8 +262,8 @@ void timeout(Checker &checker, const Field &field) {
 constexpr Key timeouts_keys[] = {{"udp", timeout<&Timeouts::udp>},
                                  {"tcp_established", timeout<&Timeouts::tcp_established>},
                                  {"tcp_transitory", timeout<&Timeouts::tcp_transitory>},
-                                 {"tcp_incoming_syn", timeout<&Timeouts::tcp_incoming_syn>},
                                  {"icmp", timeout<&Timeouts::icmp>},
+                                 {"tcp_incoming_syn", nullptr},
                                  {"fragment", nullptr}};
 
 void nat64_timeouts(Checker &checker, const Field &field) {

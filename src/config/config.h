@@ -37,7 +37,6 @@ struct Timeouts {
   std::chrono::seconds udp{300};              // RFC 6146 section 4, UDP_DEFAULT
   std::chrono::seconds tcp_established{7200}; // TCP_EST
   std::chrono::seconds tcp_transitory{240};   // TCP_TRANS
-  std::chrono::seconds tcp_incoming_syn{6};   // TCP_INCOMING_SYN
   std::chrono::seconds icmp{60};              // ICMP_DEFAULT
   bool operator==(const Timeouts &) const = default;
 };

@@ -48,7 +48,6 @@ dp::policy make_policy(const config::Nat64 &nat64, const std::vector<Prefix6> &c
   policy.timeouts.udp = seconds(nat64.timeouts.udp);
   policy.timeouts.tcp_established = seconds(nat64.timeouts.tcp_established);
   policy.timeouts.tcp_transitory = seconds(nat64.timeouts.tcp_transitory);
-  policy.timeouts.tcp_incoming_syn = seconds(nat64.timeouts.tcp_incoming_syn);
   policy.timeouts.icmp = seconds(nat64.timeouts.icmp);
   policy.subscriber_prefix = nat64.subscriber_prefix;
   policy.allow_private_ipv4 = nat64.allow_private_ipv4;

@@ -47,7 +47,6 @@ dp::policy default_policy() {
   policy.timeouts = {.udp = 300, // RFC 6146 section 4
                      .tcp_established = 7200,
                      .tcp_transitory = 240,
-                     .tcp_incoming_syn = 6,
                      .icmp = 60};
   policy.subscriber_prefix = 64;
   policy.accounting = 1;

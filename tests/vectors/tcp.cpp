@@ -9,7 +9,7 @@ namespace {
 
 const Ipv6 server6 = pref64(server4);
 
-constexpr uint32_t established = 7200, transitory = 240, incoming_syn = 6;
+constexpr uint32_t established = 7200, transitory = 240;
 
 // client6:1234 speaks with server4:80 through pool4:40001.
 SessionState flow() {
@@ -193,7 +193,7 @@ std::vector<Vector> life_vectors() {
           .counts = a_new_session,
           .leaves = {session(TCP, {client6, 1234}, {pool4, 40001}, {server4b, 5555})
                          .state(dp::STATE_V4_INIT)
-                         .expires_in(incoming_syn),
+                         .expires_in(transitory),
                      binding(TCP, {client6, 1234}, {pool4, 40001}).sessions(2)},
           .then = {{.after = 1,
                     .in = ip6(client6, pref64(server4b)) / tcp(1234, 5555).syn().ack(1),
