@@ -37,8 +37,9 @@ Result<Split> split_prefix(std::string_view text, unsigned longest) {
   return Split{text.substr(0, slash), length};
 }
 
-template <size_t Size> bool same_bits(const std::array<uint8_t, Size> &a,
-                                      const std::array<uint8_t, Size> &b, unsigned bits) {
+template <size_t Size>
+bool same_bits(const std::array<uint8_t, Size> &a, const std::array<uint8_t, Size> &b,
+               unsigned bits) {
   for (unsigned i = 0; i < bits; i++) {
     uint8_t mask = 0x80U >> (i % 8);
     if ((a[i / 8] & mask) != (b[i / 8] & mask))
@@ -56,9 +57,13 @@ template <size_t Size> bool zero_behind(const std::array<uint8_t, Size> &bytes, 
 
 } // namespace
 
-uint32_t Ipv4::host_order() const { return ntohl(network_order()); }
+uint32_t Ipv4::host_order() const {
+  return ntohl(network_order());
+}
 
-Ipv4 Ipv4::from_host_order(uint32_t value) { return from_network_order(htonl(value)); }
+Ipv4 Ipv4::from_host_order(uint32_t value) {
+  return from_network_order(htonl(value));
+}
 
 uint32_t Ipv4::network_order() const {
   uint32_t value = 0;
@@ -122,7 +127,9 @@ bool Prefix6::overlaps(const Prefix6 &other) const {
   return same_bits(address.bytes, other.address.bytes, std::min(length, other.length));
 }
 
-std::string Prefix6::text() const { return fmt::format("{}/{}", address.text(), length); }
+std::string Prefix6::text() const {
+  return fmt::format("{}/{}", address.text(), length);
+}
 
 Result<Prefix4> Prefix4::parse(std::string_view text) {
   auto split = split_prefix(text, 32);
@@ -140,7 +147,9 @@ bool Prefix4::contains(const Ipv4 &other) const {
   return same_bits(address.bytes, other.bytes, length);
 }
 
-std::string Prefix4::text() const { return fmt::format("{}/{}", address.text(), length); }
+std::string Prefix4::text() const {
+  return fmt::format("{}/{}", address.text(), length);
+}
 
 Ipv6 embed(const Prefix6 &prefix, const Ipv4 &address) {
   Ipv6 result = prefix.address;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// Time for sessions and timers comes from CLOCK_MONOTONIC only: a jump of the wall clock ends nothing.
+// Time for sessions and timers comes from CLOCK_MONOTONIC only: a jump of the wall clock ends
+// nothing.
 #pragma once
 
 #include <cstdint>
