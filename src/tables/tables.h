@@ -41,8 +41,8 @@ public:
   virtual ~Tables() = default;
 
   // Dumps piece by piece. `cursor` is 0 to start and then what the last call returned; 0 comes back
-  // when there is no more. Appends at most `limit` rows. Entries made or ended meanwhile may be
-  // missed.
+  // when there is no more. Appends at most `limit` rows (64 where it is less: what one step of the
+  // cursor needs). Entries made or ended meanwhile may be missed.
   virtual uint64_t sessions(uint64_t cursor, size_t limit, std::vector<SessionRow> &rows) const = 0;
   virtual uint64_t bindings(uint64_t cursor, size_t limit, std::vector<BindingRow> &rows) const = 0;
 

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: MIT
+//
+// The tun engine's tables as the daemon sees them: dumps, counters, the sweep, a new policy.
+#include "tables/native_tables.h"
+
+#include "lib/addresses.h"
+#include "lib/packet.h"
+
+#include <algorithm>
+#include <arpa/inet.h>
+#include <array>
+#include <cstring>
+#include <gtest/gtest.h>
+#include <limits>
+#include <set>
+#include <tuple>
+
+namespace viaduct::tables {
+namespace {
+
+constexpr uint32_t NOW = 1000;
+constexpr uint32_t UDP_TIMEOUT = 300;
+
+dp::policy make_policy() {
+  dp::policy policy{};
+  policy.generation = 1;
+  policy.max_sessions_per_subscriber = 100'000;
+  policy.timeouts.udp = UDP_TIMEOUT;
+  policy.subscriber_prefix = 64;
+  policy.accounting = 1;
+  policy.prefix_count = 1;
+  policy.prefix[0].length = 96;
+  std::copy_n(test::well_known_prefix.address.bytes.begin(), 16, policy.prefix[0].address.byte);
+  policy.allow_count = 1;
+  policy.allow[0].length = 32;
+  std::copy_n(test::client6.bytes.begin(), 4, policy.allow[0].address.byte);
+  policy.pool_count = 1;
+  policy.pool[0] = {test::pool4.network_order(), 1024, 65535};
+  return policy;
+}
+
+class NativeTablesTest : public testing::Test {
+protected:
+  void make(uint32_t max_sessions) {
+    auto made = NativeTables::make(max_sessions);
+    ASSERT_TRUE(made) << made.failure().message;
+    tables_ = std::move(*made);
+    ASSERT_TRUE(tables_->set_policy(make_policy()));
+    worker_ = dp::worker_new(tables_->engine());
+    ASSERT_NE(worker_, nullptr);
+  }
+  void TearDown() override { dp::worker_free(worker_); }
+
+  // A datagram out; what became of it.
+  dp::reason send(uint16_t from, uint16_t to, uint32_t now = NOW) {
+    test::Bytes packet = (test::ip6(test::client6, test::pref64(test::server4)) /
+                          test::udp(from, to) / test::payload(4))
+                             .bytes();
+    std::array<uint8_t, dp::FRAME_HEADROOM + 128> memory{};
+    std::copy(packet.begin(), packet.end(), memory.begin() + dp::FRAME_HEADROOM);
+    dp::frame frame{};
+    frame.data = memory.data() + dp::FRAME_HEADROOM;
+    frame.length = static_cast<uint32_t>(packet.size());
+    dp::worker_set_now(worker_, now);
+    dp::reason reason = dp::REASON_none;
+    dp::translate_frame(worker_, &frame, &reason);
+    return reason;
+  }
+
+  std::vector<SessionRow> all_sessions(size_t limit) {
+    std::vector<SessionRow> rows;
+    uint64_t cursor = 0;
+    do {
+      size_t before = rows.size();
+      cursor = tables_->sessions(cursor, limit, rows);
+      EXPECT_LE(rows.size() - before, std::max<size_t>(limit, 64));
+    } while (cursor != 0);
+    return rows;
+  }
+
+  std::unique_ptr<NativeTables> tables_;
+  dp::worker *worker_ = nullptr;
+};
+
+TEST_F(NativeTablesTest, DumpsEverySessionOnce) {
+  constexpr uint16_t inside_ports = 100;
+  constexpr uint16_t remote_ports = 100;
+  constexpr size_t total = size_t{inside_ports} * remote_ports;
+  make(total);
+  for (uint16_t from = 0; from < inside_ports; from++)
+    for (uint16_t to = 1; to <= remote_ports; to++)
+      ASSERT_EQ(send(2000 + from, to), dp::REASON_translated_6to4);
+  EXPECT_EQ(send(9000, 1), dp::REASON_table_full);
+  EXPECT_EQ(tables_->usage().sessions, total);
+  EXPECT_EQ(tables_->usage().sessions_limit, total);
+  EXPECT_EQ(tables_->usage().bindings, inside_ports);
+
+  for (size_t limit :
+       {size_t{1}, size_t{64}, size_t{100}, size_t{1024}, std::numeric_limits<size_t>::max()}) {
+    std::vector<SessionRow> rows = all_sessions(limit);
+    std::set<std::pair<uint16_t, uint16_t>> seen;
+    for (const SessionRow &row : rows) {
+      EXPECT_EQ(row.key.protocol, dp::PROTOCOL_UDP);
+      EXPECT_EQ(row.value.expires, NOW + UDP_TIMEOUT);
+      EXPECT_EQ(row.value.packets, 1U);
+      seen.insert({row.value.inside_port, row.key.remote_port});
+    }
+    EXPECT_EQ(rows.size(), total) << "with a limit of " << limit;
+    EXPECT_EQ(seen.size(), total) << "with a limit of " << limit;
+  }
+}
+
+TEST_F(NativeTablesTest, DumpsEveryBindingOnce) {
+  make(5000);
+  for (uint16_t from = 1; from <= 3000; from++)
+    ASSERT_EQ(send(from, 53), dp::REASON_translated_6to4);
+  std::vector<BindingRow> rows;
+  uint64_t cursor = 0;
+  do
+    cursor = tables_->bindings(cursor, 100, rows);
+  while (cursor != 0);
+  std::set<uint16_t> inside;
+  std::set<uint16_t> outside;
+  for (const BindingRow &row : rows) {
+    EXPECT_EQ(row.value.sessions, 1U);
+    EXPECT_EQ(row.value.pool_address, test::pool4.network_order());
+    inside.insert(row.key.inside_port);
+    outside.insert(row.value.pool_port);
+  }
+  EXPECT_EQ(rows.size(), 3000U);
+  EXPECT_EQ(inside.size(), 3000U);
+  EXPECT_EQ(outside.size(), 3000U);
+}
+
+TEST_F(NativeTablesTest, AppendsToWhatIsThere) {
+  make(10);
+  ASSERT_EQ(send(1, 1), dp::REASON_translated_6to4);
+  std::vector<SessionRow> rows(3);
+  EXPECT_EQ(tables_->sessions(0, 1000, rows), 0U);
+  EXPECT_EQ(rows.size(), 4U);
+}
+
+TEST_F(NativeTablesTest, SumsTheWorkersCounters) {
+  make(10);
+  dp::worker *other = dp::worker_new(tables_->engine());
+  ASSERT_NE(other, nullptr);
+  dp::worker_count(other, dp::REASON_tun_bad_frame, 5);
+  dp::worker_count(worker_, dp::REASON_tun_bad_frame, 2);
+  send(1, 1);
+  send(1, 1);
+  send(1, 2);
+  dp::worker_free(other); // what it counted stays
+  Counters counters = tables_->counters();
+  EXPECT_EQ(counters[dp::REASON_tun_bad_frame], 7U);
+  EXPECT_EQ(counters[dp::REASON_translated_6to4], 3U);
+  EXPECT_EQ(counters[dp::REASON_session_made], 2U);
+  EXPECT_EQ(counters[dp::REASON_binding_made], 1U);
+  uint64_t sum = 0;
+  for (uint64_t counter : counters)
+    sum += counter;
+  EXPECT_EQ(sum, 13U); // and nothing else
+}
+
+TEST_F(NativeTablesTest, SweepsWhatHasExpired) {
+  make(10);
+  send(1, 1, NOW);
+  send(1, 2, NOW + 10);
+  EXPECT_EQ(tables_->sweep(NOW + UDP_TIMEOUT), 0U); // its last second
+  EXPECT_EQ(tables_->sweep(NOW + UDP_TIMEOUT + 1), 1U);
+  EXPECT_EQ(tables_->usage().sessions, 1U);
+  EXPECT_EQ(tables_->usage().bindings, 1U);
+  EXPECT_EQ(tables_->sweep(NOW + UDP_TIMEOUT + 11), 1U);
+  EXPECT_EQ(tables_->usage().sessions, 0U);
+  EXPECT_EQ(tables_->usage().bindings, 0U);
+  EXPECT_EQ(tables_->counters()[dp::REASON_session_ended], 2U);
+  EXPECT_EQ(tables_->counters()[dp::REASON_binding_ended], 1U);
+}
+
+TEST_F(NativeTablesTest, SweepsWhatIsNotToBeKept) {
+  make(100);
+  for (uint16_t to = 1; to <= 50; to++)
+    send(1, to);
+  auto even = [](const dp::session_key &key, const dp::session &value) {
+    EXPECT_EQ(std::memcmp(value.inside.byte, test::client6.bytes.data(), 16), 0);
+    return ntohs(key.remote_port) % 2 == 0;
+  };
+  EXPECT_EQ(tables_->sweep(NOW, even), 25U);
+  EXPECT_EQ(tables_->sweep(NOW, even), 0U);
+  for (const SessionRow &row : all_sessions(64))
+    EXPECT_EQ(ntohs(row.key.remote_port) % 2, 0);
+  // Being kept does not make anything live longer.
+  auto all = [](const dp::session_key &, const dp::session &) { return true; };
+  EXPECT_EQ(tables_->sweep(NOW + UDP_TIMEOUT + 1, all), 25U);
+}
+
+TEST_F(NativeTablesTest, TakesANewPolicyAsAWhole) {
+  make(10);
+  ASSERT_EQ(send(1, 1), dp::REASON_translated_6to4);
+  dp::policy nobody = make_policy();
+  nobody.allow_count = 0;
+  ASSERT_TRUE(tables_->set_policy(nobody));
+  nobody.allow_count = 1; // a copy was taken
+  EXPECT_EQ(send(2, 1), dp::REASON_not_allowed);
+  EXPECT_EQ(send(1, 1), dp::REASON_translated_6to4); // a session stays until it is swept
+  ASSERT_TRUE(tables_->set_policy(make_policy()));
+  EXPECT_EQ(send(2, 1), dp::REASON_translated_6to4);
+}
+
+TEST_F(NativeTablesTest, IsMadeEvenForOne) {
+  make(1);
+  EXPECT_EQ(send(1, 1), dp::REASON_translated_6to4);
+  EXPECT_EQ(send(1, 1), dp::REASON_translated_6to4);
+  EXPECT_EQ(send(1, 2), dp::REASON_table_full);
+  EXPECT_EQ(send(2, 1), dp::REASON_table_full);
+  EXPECT_EQ(all_sessions(1).size(), 1U);
+  tables_->sweep(NOW + UDP_TIMEOUT + 1);
+  EXPECT_EQ(send(2, 1), dp::REASON_translated_6to4);
+}
+
+} // namespace
+} // namespace viaduct::tables
