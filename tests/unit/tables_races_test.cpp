@@ -80,8 +80,7 @@ policy make_policy(uint32_t generation, size_t first_pool, size_t pools) {
   policy.generation = generation;
   policy.max_sessions_per_subscriber = QUOTA;
   // Anchors are UDP; the rest hardly lives.
-  policy.timeouts = timeouts{
-      .udp = 4, .tcp_established = 2, .tcp_transitory = 1, .tcp_incoming_syn = 1, .icmp = 1};
+  policy.timeouts = {.udp = 4, .tcp_established = 2, .tcp_transitory = 1, .icmp = 1};
   policy.subscriber_prefix = 64;
   policy.accounting = 1;
   policy.prefix_count = 1;
