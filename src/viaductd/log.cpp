@@ -2,6 +2,8 @@
 #include "viaductd/log.h"
 
 #include <algorithm>
+#include <array>
+#include <cstdint>
 #include <cstdlib>
 #include <memory>
 
@@ -34,6 +36,25 @@ bool is_plain(char c) {
   return c > ' ' && c != '"' && c != '=' && c != '\\' && static_cast<unsigned char>(c) < 0x7f;
 }
 
+// Length of the UTF-8 character that `text` starts with, if it may stand in a line as it is: well
+// formed, beyond ASCII, and no C1 control (U+0080 to U+009F: line ends and terminal sequences).
+size_t character_length(std::string_view text) {
+  auto first = static_cast<unsigned char>(text[0]);
+  size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+  if (first < 0xc2 || first > 0xf4 || text.size() < length)
+    return 0;
+  uint32_t code = first & (0x7fU >> length);
+  for (size_t i = 1; i < length; i++) {
+    auto next = static_cast<unsigned char>(text[i]);
+    if ((next & 0xc0) != 0x80)
+      return 0;
+    code = code << 6 | (next & 0x3fU);
+  }
+  constexpr std::array<uint32_t, 3> smallest{0xa0, 0x800, 0x10000};
+  bool surrogate = code >= 0xd800 && code < 0xe000;
+  return code >= smallest[length - 2] && code < 0x110000 && !surrogate ? length : 0;
+}
+
 // A value never breaks its line or ends its field, whatever is in it.
 void append_value(std::string &out, const std::string &value) {
   if (!value.empty() && std::all_of(value.begin(), value.end(), is_plain)) {
@@ -41,13 +62,19 @@ void append_value(std::string &out, const std::string &value) {
     return;
   }
   out += '"';
-  for (char c : value) {
-    if (c == '"' || c == '\\')
-      out += '\\';
-    if (static_cast<unsigned char>(c) < ' ' || c == 0x7f)
-      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
-    else
-      out += c;
+  for (size_t i = 0; i < value.size(); i++) {
+    auto byte = static_cast<unsigned char>(value[i]);
+    size_t beyond_ascii = byte >= 0x80 ? character_length(std::string_view(value).substr(i)) : 0;
+    if (beyond_ascii > 0) {
+      out.append(value, i, beyond_ascii);
+      i += beyond_ascii - 1;
+    } else if (byte < ' ' || byte >= 0x7f) {
+      out += fmt::format("\\x{:02x}", byte);
+    } else {
+      if (byte == '"' || byte == '\\')
+        out += '\\';
+      out += value[i];
+    }
   }
   out += '"';
 }

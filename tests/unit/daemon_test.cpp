@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: MIT
+//
+// The daemon's pure parts: the policy that the data path reads, which sessions outlive a change of
+// it, and what a line of the log looks like.
+#include "viaductd/log.h"
+#include "viaductd/policy.h"
+
+#include "lib/addresses.h"
+
+#include <algorithm>
+#include <arpa/inet.h>
+#include <cstring>
+#include <gtest/gtest.h>
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+namespace viaduct {
+namespace {
+
+using test::prefix6;
+
+config::Nat64 checked(const std::string &text) {
+  auto outcome = config::parse(text, "test.toml");
+  for (const auto &problem : outcome.problems)
+    ADD_FAILURE() << problem.text();
+  return outcome.config ? outcome.config->nat64 : config::Nat64{};
+}
+
+config::Nat64 smallest() {
+  return checked("[nat64]\nprefix = \"64:ff9b::/96\"\npool4 = [\"203.0.113.10\"]\n");
+}
+
+std::string text(const dp::prefix6 &prefix) {
+  std::array<uint8_t, 16> bytes{};
+  std::copy(std::begin(prefix.address.byte), std::end(prefix.address.byte), bytes.begin());
+  return Prefix6{Ipv6{bytes}, prefix.length}.text();
+}
+
+// --- from the configuration to the policy --------------------------------------------------------
+
+TEST(MakePolicy, TakesEveryLimit) {
+  config::Nat64 nat64 = smallest();
+  nat64.allow_private_ipv4 = true;
+  nat64.accounting = false;
+  nat64.subscriber_prefix = 56;
+  nat64.max_sessions_per_subscriber = 77;
+  using std::chrono::seconds;
+  nat64.timeouts = {seconds(301), seconds(7201), seconds(241), seconds(61)};
+  dp::policy policy = make_policy(nat64, {}, 9);
+  EXPECT_EQ(policy.generation, 9U);
+  EXPECT_EQ(policy.max_sessions_per_subscriber, 77U);
+  EXPECT_EQ(policy.subscriber_prefix, 56);
+  EXPECT_EQ(policy.allow_private_ipv4, 1);
+  EXPECT_EQ(policy.accounting, 0);
+  EXPECT_EQ(policy.timeouts.udp, 301U);
+  EXPECT_EQ(policy.timeouts.tcp_established, 7201U);
+  EXPECT_EQ(policy.timeouts.tcp_transitory, 241U);
+  EXPECT_EQ(policy.timeouts.icmp, 61U);
+}
+
+TEST(MakePolicy, HasTheDefaultsOfTheRfc) {
+  dp::policy policy = make_policy(smallest(), {}, 1);
+  EXPECT_EQ(policy.timeouts.udp, 300U); // RFC 6146 4
+  EXPECT_EQ(policy.timeouts.tcp_established, 7200U);
+  EXPECT_EQ(policy.timeouts.tcp_transitory, 240U);
+  EXPECT_EQ(policy.timeouts.icmp, 60U);
+  EXPECT_EQ(policy.subscriber_prefix, 64);
+  EXPECT_EQ(policy.allow_private_ipv4, 0);
+  EXPECT_EQ(policy.accounting, 1);
+}
+
+// The data path halves its way through the pool: in host order, whatever order was written.
+TEST(MakePolicy, SortsThePool) {
+  dp::policy policy = make_policy(
+      checked("[nat64]\nprefix = \"64:ff9b::/96\"\n"
+              "pool4 = [\"203.0.113.200\", { address = \"198.51.100.7\", ports = \"2000-2999\" }, "
+              "\"203.0.113.10\", \"198.51.100.130\"]\n"),
+      {}, 1);
+  ASSERT_EQ(policy.pool_count, 4);
+  std::vector<std::string> addresses;
+  for (int i = 0; i < policy.pool_count; i++)
+    addresses.push_back(Ipv4::from_network_order(policy.pool[i].address).text());
+  EXPECT_EQ(addresses, (std::vector<std::string>{"198.51.100.7", "198.51.100.130", "203.0.113.10",
+                                                 "203.0.113.200"}));
+  EXPECT_EQ(policy.pool[0].port_low, 2000);
+  EXPECT_EQ(policy.pool[0].port_high, 2999);
+  EXPECT_EQ(policy.pool[1].port_low, 1024);
+  EXPECT_EQ(policy.pool[1].port_high, 65535);
+}
+
+// The first prefix is the one for hosts that speak first from the IPv4 side.
+TEST(MakePolicy, KeepsTheOrderOfPrefixes) {
+  config::Nat64 nat64 = smallest();
+  nat64.prefixes = {prefix6("2001:db8:ffff::/96"), prefix6("64:ff9b::/96"),
+                    prefix6("2001:db8::/32")};
+  dp::policy policy = make_policy(nat64, {}, 1);
+  ASSERT_EQ(policy.prefix_count, 3);
+  EXPECT_EQ(text(policy.prefix[0]), "2001:db8:ffff::/96");
+  EXPECT_EQ(text(policy.prefix[1]), "64:ff9b::/96");
+  EXPECT_EQ(text(policy.prefix[2]), "2001:db8::/32");
+}
+
+TEST(MakePolicy, AllowsWhatIsConnectedUnlessToldOtherwise) {
+  std::vector<Prefix6> connected{prefix6("2001:db8:64::/64"), prefix6("2001:db8:65::/64")};
+  config::Nat64 nat64 = smallest();
+  ASSERT_FALSE(nat64.allow);
+  dp::policy policy = make_policy(nat64, connected, 1);
+  ASSERT_EQ(policy.allow_count, 2);
+  EXPECT_EQ(text(policy.allow[0]), "2001:db8:64::/64");
+  EXPECT_EQ(text(policy.allow[1]), "2001:db8:65::/64");
+
+  nat64.allow = {{prefix6("2001:db8:1::/48")}};
+  policy = make_policy(nat64, connected, 1);
+  ASSERT_EQ(policy.allow_count, 1);
+  EXPECT_EQ(text(policy.allow[0]), "2001:db8:1::/48");
+
+  nat64.allow = std::vector<Prefix6>{}; // nobody: not the same as not given
+  EXPECT_EQ(make_policy(nat64, connected, 1).allow_count, 0);
+  nat64.allow.reset();
+  EXPECT_EQ(make_policy(nat64, {}, 1).allow_count, 0); // nothing is connected: never the world
+}
+
+TEST(MakePolicy, TakesNoMoreThanThereIsRoomFor) {
+  std::vector<Prefix6> connected;
+  for (int i = 0; i < 300; i++) { // 300 does not fit its 8-bit count either
+    Prefix6 prefix = prefix6("2001:db8::/64");
+    prefix.address.bytes[6] = static_cast<uint8_t>(i >> 8);
+    prefix.address.bytes[7] = static_cast<uint8_t>(i);
+    connected.push_back(prefix);
+  }
+  dp::policy policy = make_policy(smallest(), connected, 1);
+  ASSERT_EQ(policy.allow_count, dp::MAX_ALLOW);
+  EXPECT_EQ(text(policy.allow[dp::MAX_ALLOW - 1]), "2001:db8:0:3f::/64");
+  EXPECT_EQ(policy.prefix_count, 1);
+  EXPECT_EQ(policy.pool_count, 1);
+}
+
+// --- which sessions stay -------------------------------------------------------------------------
+
+class StillAllowed : public testing::Test {
+protected:
+  StillAllowed() {
+    nat64.prefixes = {test::well_known_prefix, prefix6("2001:db8:ffff::/96")};
+    nat64.pool4 = {{test::pool4, 2000, 2999}, {test::pool4b, 1024, 65535}};
+    nat64.allow = {{prefix6("2001:db8:64::/64")}};
+    key.pool_address = test::pool4.network_order();
+    key.pool_port = htons(2000);
+    key.remote_address = test::server4.network_order();
+    key.remote_port = htons(443);
+    key.protocol = dp::PROTOCOL_TCP;
+    std::copy(test::client6.bytes.begin(), test::client6.bytes.end(), value.inside.byte);
+    set_prefix(test::well_known_prefix);
+  }
+  void set_prefix(const Prefix6 &prefix) {
+    std::copy(prefix.address.bytes.begin(), prefix.address.bytes.end(), value.prefix.byte);
+    value.prefix_length = prefix.length;
+  }
+  bool stays() const { return still_allowed(make_policy(nat64, {}, 2), key, value); }
+
+  config::Nat64 nat64 = smallest();
+  dp::session_key key{};
+  dp::session value{};
+};
+
+TEST_F(StillAllowed, WhereNothingChanged) {
+  EXPECT_TRUE(stays());
+}
+
+TEST_F(StillAllowed, OnlyOnAPoolAddressThatIsStillThere) {
+  nat64.pool4 = {{test::pool4b, 1024, 65535}};
+  EXPECT_FALSE(stays());
+}
+
+TEST_F(StillAllowed, OnlyOnAPortThatIsStillThere) {
+  for (auto [port, good] : {std::pair{1999, false}, {2000, true}, {2999, true}, {3000, false}}) {
+    key.pool_port = htons(static_cast<uint16_t>(port));
+    EXPECT_EQ(stays(), good) << port;
+  }
+  key.pool_address = test::pool4b.network_order(); // each address has its own range
+  EXPECT_TRUE(stays());
+}
+
+TEST_F(StillAllowed, OnlyUnderItsOwnPrefix) {
+  set_prefix(prefix6("2001:db8:ffff::/96"));
+  EXPECT_TRUE(stays());
+  set_prefix(prefix6("2001:db8:fffe::/96"));
+  EXPECT_FALSE(stays());
+  set_prefix(prefix6("2001:db8:ffff::/64")); // the same bits, another length
+  EXPECT_FALSE(stays());
+}
+
+TEST_F(StillAllowed, OnlyForAHostThatMayStill) {
+  nat64.allow = {{prefix6("2001:db8:65::/64")}};
+  EXPECT_FALSE(stays());
+  nat64.allow = {{prefix6("2001:db8:65::/64"), prefix6("2001:db8:64::10/128")}};
+  EXPECT_TRUE(stays());
+  nat64.allow = std::vector<Prefix6>{};
+  EXPECT_FALSE(stays());
+}
+
+// --- the log -------------------------------------------------------------------------------------
+
+TEST(LogLine, IsAnEventAndItsFields) {
+  EXPECT_EQ(log::line("started", {}), "started");
+  EXPECT_EQ(log::line("started", {{"engine", "tun"}, {"workers", 2}, {"ok", true}}),
+            "started engine=tun workers=2 ok=true");
+}
+
+TEST(LogLine, QuotesWhatIsNotOneWord) {
+  struct Case {
+    std::string value, written;
+  };
+  const std::string nul("a\0b", 3);
+  for (const Case &one : std::initializer_list<Case>{
+           {"", "\"\""},
+           {"plain-1.2:3/4,[5]", "plain-1.2:3/4,[5]"},
+           {"two words", "\"two words\""},
+           {"a=b", "\"a=b\""},
+           {"say \"hi\"", R"("say \"hi\"")"},
+           {"back\\slash", R"("back\\slash")"},
+           {"a\nevent forged=1", R"("a\x0aevent forged=1")"},
+           {"a\r\n", R"("a\x0d\x0a")"},
+           {"\t", R"("\x09")"},
+           {nul, R"("a\x00b")"},
+           {"\x1b[2J", R"("\x1b[2J")"},
+           {"\x7f", R"("\x7f")"},
+           {"\"", R"("\"")"},
+           {"\\x0a", R"("\\x0a")"}, // cannot be taken for an escape of ours
+           {"caf\xc3\xa9", "\"caf\xc3\xa9\""},
+           {"\xc2\x9b"
+            "2J",
+            R"("\xc2\x9b2J")"}, // U+009B steers a terminal as ESC [ does
+           {"\xc2\x85"
+            "x",
+            R"("\xc2\x85x")"}, // U+0085 ends a line
+           {"\xc2\xa0"
+            "x",
+            "\"\xc2\xa0x\""}, // the first behind them
+           {"\x9b"
+            "2J",
+            R"("\x9b2J")"},       // the same byte alone, for who reads Latin-1
+           {"\xc3", R"("\xc3")"}, // cut in the middle of a character
+       })
+    EXPECT_EQ(log::line("e", {{"v", one.value}}), "e v=" + one.written);
+}
+
+// Whatever a value holds, it is one line, and it ends with the quote that ends its field.
+TEST(LogLine, NoByteLeavesItsField) {
+  for (int byte = 0; byte < 256; byte++) {
+    std::string line = log::line("e", {{"v", std::string(1, static_cast<char>(byte))}, {"w", 1}});
+    EXPECT_EQ(line.find('\n'), std::string::npos) << byte;
+    EXPECT_EQ(line.substr(line.size() - 4), " w=1") << byte;
+    EXPECT_TRUE(std::all_of(line.begin(), line.end(), [](char c) { return c >= ' ' && c < 0x7f; }))
+        << byte;
+  }
+}
+
+} // namespace
+} // namespace viaduct
