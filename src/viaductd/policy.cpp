@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <arpa/inet.h>
+#include <array>
 #include <cstring>
 #include <iterator>
 #include <span>
@@ -28,6 +29,22 @@ dp::pool_address to_datapath(const config::PoolAddress &pool) {
 
 uint32_t seconds(std::chrono::seconds span) {
   return static_cast<uint32_t>(span.count());
+}
+
+// What RFC 6052 3.1 keeps out of the well-known prefix, as the data path has it (rfc6052.h).
+bool is_private(const Ipv4 &address) {
+  constexpr std::array<Prefix4, 5> ranges{{{{{10, 0, 0, 0}}, 8},
+                                           {{{100, 64, 0, 0}}, 10},
+                                           {{{169, 254, 0, 0}}, 16},
+                                           {{{172, 16, 0, 0}}, 12},
+                                           {{{192, 168, 0, 0}}, 16}}};
+  return std::any_of(ranges.begin(), ranges.end(),
+                     [&](const Prefix4 &range) { return range.contains(address); });
+}
+
+bool is_well_known(const dp::session &value) { // 64:ff9b::/96, RFC 6052 2.1
+  constexpr std::array<uint8_t, 16> prefix{0x00, 0x64, 0xff, 0x9b};
+  return value.prefix_length == 96 && std::equal(prefix.begin(), prefix.end(), value.prefix.byte);
 }
 
 template <typename From, typename To, size_t Size>
@@ -75,7 +92,9 @@ bool still_allowed(const dp::policy &policy, const dp::session_key &key, const d
   bool host_stays = std::any_of(allow.begin(), allow.end(), [&](const dp::prefix6 &one) {
     return from_datapath(one.address, one.length).contains(inside);
   });
-  return prefix_stays && port_stays && host_stays;
+  bool remote_stays = policy.allow_private_ipv4 || !is_well_known(value) ||
+                      !is_private(Ipv4::from_network_order(key.remote_address));
+  return prefix_stays && port_stays && host_stays && remote_stays;
 }
 
 } // namespace viaduct

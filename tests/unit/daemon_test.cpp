@@ -199,6 +199,41 @@ TEST_F(StillAllowed, OnlyForAHostThatMayStill) {
   EXPECT_FALSE(stays());
 }
 
+TEST_F(StillAllowed, ToAPrivateAddressOnlyWhileThatIsAllowed) {
+  key.remote_address = test::address4("10.1.2.3").network_order();
+  EXPECT_FALSE(stays());
+  nat64.allow_private_ipv4 = true;
+  EXPECT_TRUE(stays());
+  nat64.allow_private_ipv4 = false;
+  set_prefix(prefix6("2001:db8:ffff::/96")); // RFC 6052 3.1 speaks of the well-known prefix only
+  EXPECT_TRUE(stays());
+}
+
+TEST_F(StillAllowed, KnowsThePrivateRangesByTheirEdges) {
+  for (auto [address, good] :
+       std::initializer_list<std::pair<const char *, bool>>{{"9.255.255.255", true},
+                                                            {"10.0.0.0", false},
+                                                            {"10.255.255.255", false},
+                                                            {"11.0.0.0", true},
+                                                            {"100.63.255.255", true},
+                                                            {"100.64.0.0", false},
+                                                            {"100.127.255.255", false},
+                                                            {"100.128.0.0", true},
+                                                            {"169.253.255.255", true},
+                                                            {"169.254.0.0", false},
+                                                            {"169.255.0.0", true},
+                                                            {"172.15.255.255", true},
+                                                            {"172.16.0.0", false},
+                                                            {"172.31.255.255", false},
+                                                            {"172.32.0.0", true},
+                                                            {"192.167.255.255", true},
+                                                            {"192.168.0.0", false},
+                                                            {"192.169.0.0", true}}) {
+    key.remote_address = test::address4(address).network_order();
+    EXPECT_EQ(stays(), good) << address;
+  }
+}
+
 // --- the log -------------------------------------------------------------------------------------
 
 TEST(LogLine, IsAnEventAndItsFields) {
