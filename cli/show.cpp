@@ -158,6 +158,7 @@ bool ask(const Options &options, const char *what, const OnItem &on_item) {
   }
 }
 
+// A person wants to see what happened; a machine wants to find every name.
 bool left_out(const Options &options, const json &item) {
   return options.what == "counters" && !options.all && member(item, "value") == 0;
 }
@@ -165,8 +166,8 @@ bool left_out(const Options &options, const json &item) {
 int show_json(const Options &options) {
   Output output;
   JsonArray array(output);
-  bool whole = ask(options, options.what.c_str(),
-                   [&](const json &item) { return left_out(options, item) || array.item(item); });
+  bool whole =
+      ask(options, options.what.c_str(), [&](const json &item) { return array.item(item); });
   if (whole)
     array.end();
   return output.finish(whole ? exit_good : exit_failed);
@@ -224,7 +225,9 @@ void show_options(CLI::App &app, Options &options) {
       ->default_str("status")
       ->check(CLI::IsMember({"status", "sessions", "bindings", "pools", "counters"}));
   app.add_flag("--json", options.json, "Print a JSON array of objects")->disable_flag_override();
-  app.add_flag("--all", options.all, "Counters: also those that are zero")->disable_flag_override();
+  app.add_flag("--all", options.all,
+               "Counters: also those that are zero (with --json they always are)")
+      ->disable_flag_override();
 }
 
 int show(const Options &options) {

@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <fmt/ranges.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -310,17 +311,22 @@ void Supervisor::note_line(Severity severity, const std::string &line) {
   log_(severity, "unbound: " + line);
 }
 
-// The usual reasons in words that say what to do.
+// The usual reasons in words that say what to do. unbound names the address for TCP only, so where
+// it does not, all that we listen on are named; and it does not always write the reason with a
+// capital.
 std::string Supervisor::explain_exit(const std::string &how) const {
   auto has = [&](std::string_view words) { return first_error_.find(words) != std::string::npos; };
   auto where = first_error_.find(" for ");
-  auto address = where == std::string::npos ? first_error_ : first_error_.substr(where + 5);
-  if (has("Address already in use"))
+  std::string address =
+      where == std::string::npos
+          ? fmt::format("port {} of {}", settings_.port, fmt::join(settings_.listen, " or "))
+          : first_error_.substr(where + 5);
+  if (has("ddress already in use"))
     return fmt::format(
         "{} is in use by another program; stop the other resolver (systemctl disable "
         "--now unbound, or systemd-resolved, dnsmasq, named) or change [dns64] listen",
         address);
-  if (has("Cannot assign requested address"))
+  if (has("annot assign requested address"))
     return fmt::format("{} is no address of this machine (yet); add it or change [dns64] listen",
                        address);
   return fmt::format("unbound {}{}{}", how, first_error_.empty() ? "" : ": ", first_error_);
@@ -331,7 +337,7 @@ void Supervisor::fail(const std::string &why) {
   health_.cancel();
   state_ = State::failing;
   detail_ = why;
-  log_(Severity::error, fmt::format("dns64: {}; next start in {} ms", why, backoff_.count()));
+  log_(Severity::error, fmt::format("{}; next start in {} ms", why, backoff_.count()));
   restart_later();
 }
 
@@ -380,7 +386,7 @@ void Supervisor::on_healthy() {
     state_ = State::healthy;
     healthy_since_ = now;
     log_(Severity::info,
-         fmt::format("dns64: answers on {} port {}", health_address(settings_), settings_.port));
+         fmt::format("answers on {} port {}", health_address(settings_), settings_.port));
   }
   if (now - healthy_since_ >= timing_.steady)
     backoff_ = timing_.backoff_first;

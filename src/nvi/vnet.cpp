@@ -7,6 +7,20 @@ namespace {
 
 constexpr uint32_t SMALLEST_TCP_HEADER = 20;
 
+// Which headers a packet of ours has: one network header, then TCP or UDP.
+bool is_ipv6(const dp::frame &frame) {
+  return frame.data[0] >> 4 == 6;
+}
+
+uint8_t protocol_of(const dp::frame &translated) {
+  return translated.data[is_ipv6(translated) ? 6 : 9];
+}
+
+// Where the checksum lies in its header; no other field may be written as one.
+uint16_t checksum_offset(uint8_t protocol) {
+  return protocol == dp::PROTOCOL_TCP ? 16 : 6;
+}
+
 // Length of the TCP header at `offset`, or 0 where there is none.
 uint32_t tcp_header_length(const dp::frame &frame, uint32_t offset) {
   if (offset + SMALLEST_TCP_HEADER > frame.length)
@@ -34,7 +48,7 @@ bool take_offloads(const VnetHeader &header, dp::frame &frame) {
       header.gso_size == 0)
     return false;
   uint32_t tcp = tcp_header_length(frame, header.csum_start);
-  if (tcp == 0)
+  if (tcp == 0 || is_ipv6(frame) != (type == VNET_GSO_TCPV6))
     return false;
   uint32_t payload = frame.length - header.csum_start - tcp;
   frame.segments = payload == 0 ? 1 : (payload + header.gso_size - 1) / header.gso_size;
@@ -43,19 +57,24 @@ bool take_offloads(const VnetHeader &header, dp::frame &frame) {
 
 bool give_offloads(VnetHeader &header, const dp::frame &frame, uint32_t old_length) {
   uint32_t old_transport = old_length - (frame.length - frame.transport);
-  if (frame.partial_checksum && header.csum_start != old_transport)
+  uint8_t protocol = protocol_of(frame);
+  if (frame.partial_checksum &&
+      (header.csum_start != old_transport || header.csum_offset != checksum_offset(protocol)))
     return false;
   // The kernel verified a whole checksum or not; after translation it is as right as it was.
   header.flags &= VNET_NEEDS_CSUM;
   if (frame.partial_checksum)
     header.csum_start = static_cast<uint16_t>(frame.transport);
   if (without_ecn(header.gso_type) == VNET_GSO_NONE) {
+    header.gso_type = VNET_GSO_NONE;
+    header.gso_size = 0;
     header.hdr_len = 0;
     return true;
   }
-  bool was6 = without_ecn(header.gso_type) == VNET_GSO_TCPV6;
+  if (protocol != dp::PROTOCOL_TCP)
+    return false;
   uint8_t ecn = header.gso_type & VNET_GSO_ECN;
-  header.gso_type = (was6 ? VNET_GSO_TCPV4 : VNET_GSO_TCPV6) | ecn;
+  header.gso_type = (is_ipv6(frame) ? VNET_GSO_TCPV6 : VNET_GSO_TCPV4) | ecn;
   header.hdr_len =
       static_cast<uint16_t>(frame.transport + tcp_header_length(frame, frame.transport));
   return true;

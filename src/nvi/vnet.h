@@ -34,7 +34,8 @@ constexpr uint8_t VNET_GSO_ECN = 0x80; // beside the type: the first segment alo
 bool take_offloads(const VnetHeader &header, dp::frame &frame);
 
 // After a packet was translated: the header it goes back with. `old_length` is its length before.
-// False: the checksum that is left to do was not the one that was translated.
+// False: the checksum that is left to do was not the one that was translated, or the segments are
+// not TCP's.
 bool give_offloads(VnetHeader &header, const dp::frame &frame, uint32_t old_length);
 
 } // namespace viaduct::nvi

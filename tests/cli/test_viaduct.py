@@ -142,7 +142,7 @@ def test_show_pools(daemon):
         ["203.0.113.11", "2000-2999", "0", "0", "0"]]
 
 
-def test_show_counters_leaves_zeros_out_unless_asked(daemon):
+def test_show_counters_leaves_zeros_out_of_the_table_unless_asked(daemon):
     table = good(viaduct("show", "counters", "--socket", daemon.socket))
     assert columns_of(table) == [
         ["COUNTER", "VALUE", "KIND", "MEANING"],
@@ -151,11 +151,10 @@ def test_show_counters_leaves_zeros_out_unless_asked(daemon):
     everything = good(viaduct("show", "counters", "--all", "--socket", daemon.socket))
     assert len(everything.splitlines()) > 30
     assert "bad_ipv4_checksum" in everything
-    some = json.loads(good(viaduct("show", "counters", "--json", "--socket", daemon.socket)))
-    assert [counter["name"] for counter in some] == ["translated_6to4", "no_port"]
-    every = json.loads(good(viaduct("show", "counters", "--json", "--all",
-                                    "--socket", daemon.socket)))
-    assert len(every) == len(everything.splitlines()) - 1
+    for options in ([], ["--all"]):  # for machines every name is there
+        every = json.loads(good(viaduct("show", "counters", "--json", *options,
+                                        "--socket", daemon.socket)))
+        assert len(every) == len(everything.splitlines()) - 1
 
 
 def test_an_empty_table_is_its_header(directory):

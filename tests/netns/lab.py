@@ -306,6 +306,9 @@ class Lab:
             if not self.offloads:
                 where.run("ethtool", "-K", device, "tx", "off", "tso", "off", "gso", "off", "gro",
                           "off")
+        wait_for("every port has its cable", lambda: all(
+            where.ip_json("link", "show", "dev", device)[0]["operstate"] == "UP"
+            for where, device in self.ports), every=0.01)
         self.client.ip("address", "add", f"{CLIENT}/64", "dev", "eth0", "nodad")
         self.gateway.ip("address", "add", f"{GATEWAY6}/64", "dev", "lan", "nodad")
         self.gateway.ip("address", "add", f"{GATEWAY4}/24", "dev", "wan")
