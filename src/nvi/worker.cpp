@@ -89,8 +89,8 @@ Result<std::unique_ptr<Workers>> Workers::start(dp::engine *engine,
   for (int queue : queues) {
     dp::worker *worker = dp::worker_new(engine);
     if (!worker)
-      return error("cannot make a worker: not enough memory, or more than {} of them",
-                   queues.size());
+      return error("cannot make worker {} of {}: not enough memory, or too many queues",
+                   workers->workers_.size() + 1, queues.size());
     workers->workers_.push_back(worker);
     workers->threads_.emplace_back(
         [self = workers.get(), worker, queue] { self->run(worker, queue); });
@@ -112,6 +112,9 @@ Workers::~Workers() {
 void Workers::wait(int queue) const {
   std::array<pollfd, 2> ready{{{queue, POLLIN, 0}, {stop_.get(), POLLIN, 0}}};
   poll(ready.data(), ready.size(), -1);
+  // The interface was deleted: poll would say so at once, for ever. Only the end can come now.
+  if (ready[0].revents & (POLLERR | POLLHUP | POLLNVAL))
+    poll(&ready[1], 1, -1);
 }
 
 void Workers::run(dp::worker *worker, int queue) const {

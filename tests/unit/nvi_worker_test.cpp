@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: MIT
+//
+// The tun engine's threads, with one end of a socket pair in the place of each tun queue (the other
+// end is the kernel's side; SOCK_SEQPACKET keeps the borders of packets).
+#include "nvi/vnet.h"
+#include "nvi/worker.h"
+
+#include "lib/addresses.h"
+#include "lib/packet.h"
+
+#include <algorithm>
+#include <arpa/inet.h>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <ctime>
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <memory>
+#include <optional>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <thread>
+#include <vector>
+
+namespace viaduct::nvi {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using Clock = std::chrono::steady_clock;
+using test::Bytes;
+
+struct EngineFree {
+  void operator()(dp::engine *engine) const { dp::engine_free(engine); }
+};
+
+struct Received {
+  VnetHeader header;
+  Bytes packet;
+};
+
+Bytes datagram(uint16_t from, size_t size = 8) {
+  return (test::ip6(test::client6, test::pref64(test::server4)) / test::udp(from, 53) /
+          test::payload(size))
+      .bytes();
+}
+
+class WorkersTest : public testing::Test {
+protected:
+  void SetUp() override {
+    engine_.reset(dp::engine_new(1000));
+    ASSERT_NE(engine_, nullptr);
+    dp::policy policy{};
+    policy.max_sessions_per_subscriber = 1000;
+    policy.timeouts.udp = 300;
+    policy.timeouts.tcp_transitory = 240;
+    policy.subscriber_prefix = 64;
+    policy.accounting = 1;
+    policy.prefix_count = 1;
+    policy.prefix[0].length = 96;
+    std::copy_n(test::well_known_prefix.address.bytes.begin(), 16, policy.prefix[0].address.byte);
+    policy.allow_count = 1;
+    policy.allow[0].length = 32;
+    std::copy_n(test::client6.bytes.begin(), 4, policy.allow[0].address.byte);
+    policy.pool_count = 1;
+    policy.pool[0] = {test::pool4.network_order(), 1024, 65535};
+    ASSERT_EQ(dp::engine_set_policy(engine_.get(), &policy), 0);
+  }
+
+  void start(size_t queues) {
+    std::vector<int> ours;
+    for (size_t i = 0; i < queues; i++) {
+      std::array<int, 2> pair{};
+      ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair.data()),
+                0);
+      ours.push_back(pair[0]);
+      queue_.emplace_back(pair[0]);
+      kernel_.emplace_back(pair[1]);
+      int room = 1 << 20; // for the largest packets
+      ASSERT_EQ(setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &room, sizeof room), 0);
+      ASSERT_EQ(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof room), 0);
+    }
+    auto started = Workers::start(engine_.get(), ours);
+    ASSERT_TRUE(started) << started.failure().message;
+    workers_ = std::move(*started);
+    ASSERT_EQ(workers_->count(), queues);
+  }
+
+  // As the kernel: false when there is no room.
+  bool put(const Bytes &packet, const VnetHeader &header = {}, size_t queue = 0) {
+    return put_raw({&header, sizeof header}, packet, queue);
+  }
+  bool put_raw(std::pair<const void *, size_t> head, const Bytes &packet, size_t queue = 0) {
+    std::array<iovec, 2> parts{{{const_cast<void *>(head.first), head.second},
+                                {const_cast<uint8_t *>(packet.data()), packet.size()}}};
+    msghdr message{};
+    message.msg_iov = parts.data();
+    message.msg_iovlen = parts.size();
+    return sendmsg(kernel_[queue].get(), &message, MSG_NOSIGNAL) >= 0;
+  }
+
+  std::optional<Received> get(size_t queue = 0, milliseconds patience = seconds(10)) {
+    pollfd ready{kernel_[queue].get(), POLLIN, 0};
+    if (poll(&ready, 1, static_cast<int>(patience.count())) != 1)
+      return std::nullopt;
+    Received received{{}, Bytes(70000)};
+    std::array<iovec, 2> parts{
+        {{&received.header, sizeof received.header}, {received.packet.data(), 70000}}};
+    ssize_t got = readv(kernel_[queue].get(), parts.data(), parts.size());
+    if (got < static_cast<ssize_t>(sizeof received.header))
+      return std::nullopt;
+    received.packet.resize(static_cast<size_t>(got) - sizeof received.header);
+    return received;
+  }
+
+  uint64_t counter(dp::reason reason) const {
+    std::array<__u64, dp::REASON_COUNT> counters{};
+    dp::engine_counters(engine_.get(), counters.data());
+    return counters[reason];
+  }
+  bool reaches(dp::reason reason, uint64_t count) const {
+    auto end = Clock::now() + seconds(10);
+    while (counter(reason) < count && Clock::now() < end)
+      std::this_thread::sleep_for(milliseconds(1));
+    return counter(reason) == count;
+  }
+
+  milliseconds stopping() {
+    auto before = Clock::now();
+    workers_.reset();
+    return std::chrono::duration_cast<milliseconds>(Clock::now() - before);
+  }
+
+  std::unique_ptr<dp::engine, EngineFree> engine_;
+  std::vector<Fd> queue_, kernel_;
+  std::unique_ptr<Workers> workers_;
+};
+
+constexpr milliseconds QUICK{2000}; // on a machine that is busy with other things as well
+
+uint16_t source_port(const Bytes &packet4) {
+  return static_cast<uint16_t>(packet4[20] << 8 | packet4[21]);
+}
+
+// --- packets -------------------------------------------------------------------------------------
+
+TEST_F(WorkersTest, TranslateThereAndBack) {
+  start(1);
+  ASSERT_TRUE(put(datagram(1000)));
+  auto out = get();
+  ASSERT_TRUE(out);
+  uint16_t port = source_port(out->packet);
+  EXPECT_GE(port, 1024);
+  Bytes expected = (test::ip4(test::pool4, test::server4).ttl(out->packet[8]).tos(out->packet[1]) /
+                    test::udp(port, 53) / test::payload(8))
+                       .bytes();
+  EXPECT_EQ(Bytes(out->packet.begin() + 12, out->packet.end()),
+            Bytes(expected.begin() + 12, expected.end())); // addresses, and the datagram whole
+  EXPECT_EQ(out->header.flags, 0);
+  EXPECT_EQ(out->header.gso_type, VNET_GSO_NONE);
+
+  Bytes answer =
+      (test::ip4(test::server4, test::pool4) / test::udp(53, port) / test::payload(20)).bytes();
+  ASSERT_TRUE(put(answer));
+  auto back = get();
+  ASSERT_TRUE(back);
+  expected = (test::ip6(test::pref64(test::server4), test::client6) / test::udp(53, 1000) /
+              test::payload(20))
+                 .bytes();
+  EXPECT_EQ(Bytes(back->packet.begin() + 8, back->packet.end()),
+            Bytes(expected.begin() + 8, expected.end()));
+}
+
+TEST_F(WorkersTest, CarrySuperPacketsWhole) {
+  start(1);
+  auto packet = (test::ip6(test::client6, test::pref64(test::server4)) / test::tcp(1000, 80).syn() /
+                 test::payload(60000));
+  auto partial = test::Packet(packet).with_partial_checksum();
+  ASSERT_TRUE(partial);
+  ASSERT_TRUE(put(partial->bytes(), {VNET_NEEDS_CSUM, VNET_GSO_TCPV6, 60, 1400, 40, 16}));
+  auto out = get();
+  ASSERT_TRUE(out);
+  EXPECT_EQ(out->packet.size(), 20U + 20U + 60000U);
+  EXPECT_EQ(out->header.flags, VNET_NEEDS_CSUM);
+  EXPECT_EQ(out->header.gso_type, VNET_GSO_TCPV4);
+  EXPECT_EQ(out->header.gso_size, 1400);
+  EXPECT_EQ(out->header.hdr_len, 40);
+  EXPECT_EQ(out->header.csum_start, 20);
+  EXPECT_EQ(out->header.csum_offset, 16);
+  auto expected = test::Packet(test::ip4(test::pool4, test::server4) /
+                               test::tcp(source_port(out->packet), 80).syn() / test::payload(60000))
+                      .with_partial_checksum();
+  ASSERT_TRUE(expected);
+  Bytes bytes = expected->bytes();
+  EXPECT_EQ(Bytes(out->packet.begin() + 12, out->packet.end()),
+            Bytes(bytes.begin() + 12, bytes.end()));
+}
+
+TEST_F(WorkersTest, CountFramesThatAreNoPackets) {
+  start(1);
+  const std::array<uint8_t, 9> short_header{};
+  uint64_t bad = 0;
+  ASSERT_TRUE(put_raw({short_header.data(), 1}, {}));
+  ASSERT_TRUE(put_raw({short_header.data(), short_header.size()}, {}));
+  bad += 2;
+  ASSERT_TRUE(put(datagram(1000), {VNET_NEEDS_CSUM, 0, 0, 0, 1000, 6}));
+  ASSERT_TRUE(put(datagram(1000), {0, VNET_GSO_TCPV6, 0, 100, 0, 0}));
+  ASSERT_TRUE(put(datagram(1000), {0, 77, 0, 0, 0, 0}));
+  bad += 3;
+  ASSERT_TRUE(put(Bytes(65536 + 128, 0x60))); // longer than any packet: it came cut
+  bad += 1;
+  EXPECT_TRUE(reaches(dp::REASON_tun_bad_frame, bad));
+
+  ASSERT_TRUE(put({})); // a header and nothing behind it: for the data path to say
+  EXPECT_TRUE(reaches(dp::REASON_truncated, 1));
+  ASSERT_TRUE(put(datagram(1000), {VNET_NEEDS_CSUM, 0, 0, 0, 30, 6}));
+  EXPECT_TRUE(reaches(dp::REASON_bad_offload, 1));
+  EXPECT_FALSE(get(0, milliseconds(20))); // none of it came back
+
+  ASSERT_TRUE(put(datagram(1000))); // and it goes on
+  EXPECT_TRUE(get());
+  EXPECT_EQ(counter(dp::REASON_tun_bad_frame), bad);
+}
+
+TEST_F(WorkersTest, EachAnswerOnItsOwnQueueInOrder) {
+  start(3);
+  constexpr size_t flows = 20;
+  for (size_t i = 0; i < flows; i++)
+    for (size_t queue = 0; queue < 3; queue++)
+      ASSERT_TRUE(put(datagram(static_cast<uint16_t>(1000 + queue), i), {}, queue));
+  for (size_t queue = 0; queue < 3; queue++) {
+    uint16_t port = 0;
+    for (size_t i = 0; i < flows; i++) {
+      auto out = get(queue);
+      ASSERT_TRUE(out);
+      EXPECT_EQ(out->packet.size(), 28 + i);
+      EXPECT_TRUE(port == 0 || port == source_port(out->packet));
+      port = source_port(out->packet);
+    }
+  }
+  EXPECT_EQ(counter(dp::REASON_translated_6to4), 3 * flows);
+  EXPECT_EQ(counter(dp::REASON_binding_made), 3U);
+}
+
+TEST_F(WorkersTest, CountWhatIsNotTakenBack) {
+  start(1);
+  ASSERT_EQ(shutdown(kernel_[0].get(), SHUT_RD), 0); // writing fails from now on
+  // Writing to such a socket raises SIGPIPE, which a tun does not: the daemon ignores it.
+  for (int i = 0; i < 5; i++)
+    ASSERT_TRUE(put(datagram(1000)));
+  EXPECT_TRUE(reaches(dp::REASON_tun_write_failed, 5));
+  EXPECT_EQ(counter(dp::REASON_translated_6to4), 5U);
+}
+
+// --- the end -------------------------------------------------------------------------------------
+
+TEST_F(WorkersTest, StopWhileTheySleep) {
+  start(4);
+  std::this_thread::sleep_for(milliseconds(20));
+  EXPECT_LT(stopping(), QUICK);
+}
+
+TEST_F(WorkersTest, StopWhilePacketsFlow) {
+  start(2);
+  std::atomic<bool> enough = false;
+  std::vector<std::thread> kernels;
+  for (size_t queue = 0; queue < 2; queue++)
+    kernels.emplace_back([&, queue] {
+      Bytes packet = datagram(static_cast<uint16_t>(1000 + queue));
+      std::array<uint8_t, 256> drain{};
+      while (!enough) {
+        put(packet, {}, queue);
+        while (recv(kernel_[queue].get(), drain.data(), drain.size(), 0) > 0)
+          ;
+      }
+    });
+  auto end = Clock::now() + seconds(10);
+  while (counter(dp::REASON_translated_6to4) < 1000 && Clock::now() < end)
+    std::this_thread::sleep_for(milliseconds(1));
+  EXPECT_LT(stopping(), QUICK);
+  uint64_t at_the_end = counter(dp::REASON_translated_6to4);
+  EXPECT_GE(at_the_end, 1000U);
+  enough = true;
+  for (auto &kernel : kernels)
+    kernel.join();
+  EXPECT_EQ(counter(dp::REASON_translated_6to4), at_the_end);
+}
+
+TEST_F(WorkersTest, CanBeStartedAgain) {
+  for (int i = 0; i < 300; i++) { // more than there are readers at once
+    start(1);
+    ASSERT_FALSE(HasFatalFailure());
+    workers_.reset();
+  }
+  start(1);
+  ASSERT_TRUE(put(datagram(1000), {}, queue_.size() - 1));
+  EXPECT_TRUE(get(queue_.size() - 1));
+}
+
+TEST_F(WorkersTest, SayWhenThereAreTooMany) {
+  std::vector<int> queues(300, -1);
+  auto started = Workers::start(engine_.get(), queues);
+  ASSERT_FALSE(started);
+  EXPECT_EQ(started.failure().message,
+            "cannot make worker 256 of 300: not enough memory, or too many queues");
+}
+
+// The interface was taken away: nothing will come, and nobody burns a processor waiting for it.
+TEST_F(WorkersTest, SleepWhenTheQueueIsGone) {
+  start(2);
+  kernel_.clear();
+  std::this_thread::sleep_for(milliseconds(50));
+  auto used = [] {
+    timespec now{};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return milliseconds(now.tv_sec * 1000 + now.tv_nsec / 1'000'000);
+  };
+  milliseconds before = used();
+  std::this_thread::sleep_for(milliseconds(300));
+  EXPECT_LT(used() - before, milliseconds(60));
+  EXPECT_LT(stopping(), QUICK);
+}
+
+class IgnoreSigpipe : public testing::Environment {
+  void SetUp() override { signal(SIGPIPE, SIG_IGN); }
+};
+[[maybe_unused]] auto *const environment = testing::AddGlobalTestEnvironment(new IgnoreSigpipe);
+
+} // namespace
+} // namespace viaduct::nvi
