@@ -307,9 +307,10 @@ enum insertion table_insert(struct table *table, const void *key, const void *va
     return EXISTS;
   }
   __atomic_store_n(&entry->next, table->buckets[bucket], __ATOMIC_RELAXED);
+  /* Counted before anybody can take it out again: the count never goes below zero. */
+  __atomic_fetch_add(&table->in_use, 1, __ATOMIC_RELAXED);
   __atomic_store_n(&table->buckets[bucket], index_of(table, entry), __ATOMIC_RELEASE);
   unlock(stripe);
-  __atomic_fetch_add(&table->in_use, 1, __ATOMIC_RELAXED);
   return INSERTED;
 }
 

@@ -413,6 +413,38 @@ TEST_P(BusyHashTable, LosesNothingAndDoublesNothing) {
   EXPECT_EQ(table.insert(1'000'000), FULL);
 }
 
+// Several take out at once what one puts in: the count of a nearly empty table stays a count.
+TEST(HashTable, CountsNeverLessThanNothing) {
+  Table table(64);
+  ASSERT_TRUE(table.good());
+  std::atomic<bool> enough = false;
+  std::atomic<bool> wrong = false;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 3; i++)
+    threads.emplace_back([&] {
+      Reader reader(table);
+      while (!enough) {
+        reader.enter();
+        for (uint32_t id = 0; id < 4; id++)
+          if (table.remove(id) && table.in_use() > 64)
+            wrong = true;
+        reader.leave();
+      }
+    });
+  Reader reader(table);
+  for (int i = 0; i < 200'000; i++) {
+    reader.enter();
+    table.insert(static_cast<uint32_t>(i) % 4);
+    reader.leave();
+    if (i % 16 == 0)
+      table.reclaim();
+  }
+  enough = true;
+  for (auto &thread : threads)
+    thread.join();
+  EXPECT_FALSE(wrong);
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Load, BusyHashTable,
     testing::Values(Load{512, 64, 100, false, 50000}, // room for all, unless reclaiming lags
