@@ -26,8 +26,7 @@ STEP struct icmp_message icmp_none(void) {
   return (struct icmp_message){NO_COUNTERPART, 0, 0};
 }
 
-/* --- IPv4 to IPv6, RFC 7915 4.2 ----------------------------------------------------------------
- */
+/* --- IPv4 to IPv6, RFC 7915 4.2 --------------------------------------------------------------- */
 
 /* The greatest plateau below the length of a packet that was too big for a router which does not
  * say what would fit (RFC 1191 7). */
@@ -119,8 +118,7 @@ STEP struct icmp_message icmp_error_4to6(__u8 type, __u8 code, __u32 rest, __u32
   }
 }
 
-/* --- IPv6 to IPv4, RFC 7915 5.2 ----------------------------------------------------------------
- */
+/* --- IPv6 to IPv4, RFC 7915 5.2 --------------------------------------------------------------- */
 
 STEP __u32 frag_needed_mtu4(__u32 mtu) {
   if (mtu > 0xffff)
@@ -181,8 +179,7 @@ STEP struct icmp_message icmp_error_6to4(__u8 type, __u8 code, __u32 rest) {
   return (struct icmp_message){ICMP4_PARAMETER_PROBLEM, 0, pointer << 24};
 }
 
-/* --- both ---------------------------------------------------------------------------------------
- */
+/* --- both ------------------------------------------------------------------------------------- */
 
 /* Leaves the new ICMP header in p->rewrite->transport, with a checksum of 0 that emit calculates:
  * it covers the packet inside, which changes everywhere. */

@@ -7,10 +7,14 @@
  * pointers, so one text passes the verifiers and runs natively.
  *
  * A target (bpf/nvi.bpf.c, native/native.c) defines before including path.h:
- *   HEAD_BYTES      a power of two; `head` is twice as long, so that a masked offset is always
- * inside TARGET_PUNTS    1 where rare packets are handed up to the native build, 0 in the native
- * build PORT_SCAN       how many ports are tried in order after the random tries count(p, r),
- * emit(p), and the table access of tables.h
+ *   HEAD_BYTES     a power of two; `head` is twice as long, so that a masked offset is always inside
+ *   TARGET_PUNTS   1 where rare packets are handed up to the native build, 0 in the native build
+ *   PORT_SCAN      how many ports are tried in order after the random tries
+ *   UNROLLED       before a loop that must not be one: 6.1's verifier refuses some that clang lays out
+ *   count(p, r)    counts an event or the end of a packet
+ *   emit(p)        writes the packet anew and sends it on
+ *   answer(p)      makes the ICMP error that a drop is answered with (answer.h)
+ * and the table access of tables.h.
  */
 #ifndef VIADUCT_DATAPATH_PACKET_H
 #define VIADUCT_DATAPATH_PACKET_H
@@ -153,6 +157,7 @@ struct packet {
 
   /* Set by the steps, in order; all but the reason lie in scratch (packet_start). */
   __u32 reason;            /* enum reason */
+  __u32 detail;            /* with REASON_routing_header: the offset of what is wrong */
   struct headers *headers; /* parse */
   struct tuple *in;
   __be32 *transport;       /* first eight bytes of the transport header */

@@ -24,8 +24,7 @@ STEP const __u8 *take(const struct packet *p, __u32 *cursor, __u32 size) {
   return bytes;
 }
 
-/* --- transport ---------------------------------------------------------------------------------
- */
+/* --- transport -------------------------------------------------------------------------------- */
 
 STEP enum verdict parse_tcp(struct packet *p, __u32 cursor) {
   const __u8 *tcp = take(p, &cursor, TCP_HEADER);
@@ -104,6 +103,8 @@ STEP enum verdict parse_transport(struct packet *p, __u8 protocol, __u32 offset)
     v = parse_udp(p, offset);
   else if (protocol == icmp)
     v = parse_icmp(p, offset);
+  else if (protocol == PROTOCOL_ICMP || protocol == PROTOCOL_ICMPV6)
+    return drop(p, REASON_icmp_type); /* of the other family: silently, RFC 7915 4.1, 5.1 */
   else
     return drop(p, REASON_unknown_protocol);
   if (v != VERDICT_NEXT)
@@ -124,8 +125,7 @@ STEP enum verdict parse_transport(struct packet *p, __u8 protocol, __u32 offset)
   return VERDICT_NEXT;
 }
 
-/* --- IPv6 --------------------------------------------------------------------------------------
- */
+/* --- IPv6 ------------------------------------------------------------------------------------- */
 
 /* Finds the transport header behind the extension headers we may skip (RFC 7915 5.1). */
 STEP enum verdict skip_extension_headers(struct packet *p, __u8 *next, __u32 *cursor) {
@@ -144,8 +144,10 @@ STEP enum verdict skip_extension_headers(struct packet *p, __u8 *next, __u32 *cu
     header = take(p, cursor, 8);
     if (!header)
       return drop(p, p->length < *cursor + 8 ? REASON_truncated : REASON_extension_headers);
-    if (*next == NEXT_ROUTING && header[3] != 0)
+    if (*next == NEXT_ROUTING && header[3] != 0) {
+      p->detail = start + 3;
       return drop(p, REASON_routing_header);
+    }
     *next = header[0];
     *cursor = start + (header[1] + 1U) * 8;
     if (*cursor > p->length)
@@ -176,8 +178,7 @@ STEP enum verdict parse_ipv6(struct packet *p) {
   return parse_transport(p, next, cursor);
 }
 
-/* --- IPv4 --------------------------------------------------------------------------------------
- */
+/* --- IPv4 ------------------------------------------------------------------------------------- */
 
 STEP bool ipv4_checksum_right(const struct packet *p, __u32 header_length) {
   __u32 sum = 0;

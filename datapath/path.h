@@ -6,6 +6,7 @@
 #define VIADUCT_DATAPATH_PATH_H
 
 #include "datapath/ageing.h"
+#include "datapath/answer.h"
 #include "datapath/classify.h"
 #include "datapath/packet.h"
 #include "datapath/parse.h"
@@ -44,6 +45,8 @@ STEP enum verdict path(struct packet *p) {
 
   if (v == VERDICT_FORWARD)
     p->reason = forwarded_as(p);
+  if (v == VERDICT_DROP && p->headers->family && answer_message(p).type != NO_COUNTERPART)
+    v = answer(p); /* the drop stays one; somebody is told */
   count(p, p->reason);
   return v;
 }

@@ -31,8 +31,7 @@ enum {
   POOL_SALT = 0x706f6f6c,
 };
 
-/* --- subscribers: who has how many sessions ------------------------------------------------------
- */
+/* --- subscribers: who has how many sessions --------------------------------------------------- */
 
 STEP void subscriber_key_of(struct subscriber_key *key, const struct address *inside, __u8 bits) {
   mask_address(&key->prefix, inside, bits);
@@ -69,6 +68,15 @@ STEP struct subscriber *subscriber_get(struct packet *p, const struct subscriber
   return subscriber_find(p, key);
 }
 
+/* One session less; a subscriber without any is forgotten. */
+STEP void subscriber_release(struct packet *p, const struct subscriber_key *key) {
+  struct subscriber *subscriber = subscriber_find(p, key);
+
+  if (subscriber && ADD(subscriber->sessions, -1) == 1 &&
+      SWAP_IF(subscriber->sessions, 0, BINDING_DEAD))
+    subscriber_remove(p, key);
+}
+
 /* Charges one session to the subscriber, or says why not. */
 STEP enum verdict subscriber_charge(struct packet *p, const struct subscriber_key *key,
                                     __be32 *pool_address) {
@@ -78,9 +86,13 @@ STEP enum verdict subscriber_charge(struct packet *p, const struct subscriber_ke
   if (!subscriber)
     return drop(p, REASON_table_full);
   before = ADD(subscriber->sessions, 1);
-  if (before >= p->policy->max_sessions_per_subscriber) {
+  if (before & BINDING_DEAD) {
     ADD(subscriber->sessions, -1);
-    return drop(p, before & BINDING_DEAD ? REASON_dying : REASON_subscriber_quota);
+    return drop(p, REASON_dying);
+  }
+  if (before >= p->policy->max_sessions_per_subscriber) {
+    subscriber_release(p, key);
+    return drop(p, REASON_subscriber_quota);
   }
   *pool_address = READ(subscriber->pool_address);
   /* The address may have left the pool since: the next bindings come from one that is in it. */
@@ -91,17 +103,7 @@ STEP enum verdict subscriber_charge(struct packet *p, const struct subscriber_ke
   return VERDICT_NEXT;
 }
 
-/* One session less; a subscriber without any is forgotten. */
-STEP void subscriber_release(struct packet *p, const struct subscriber_key *key) {
-  struct subscriber *subscriber = subscriber_find(p, key);
-
-  if (subscriber && ADD(subscriber->sessions, -1) == 1 &&
-      SWAP_IF(subscriber->sessions, 0, BINDING_DEAD))
-    subscriber_remove(p, key);
-}
-
-/* --- bindings ----------------------------------------------------------------------------------
- */
+/* --- bindings --------------------------------------------------------------------------------- */
 
 /* Takes a free port of one pool address for p->scratch->port: at random (RFC 6056), then in order.
  * EXISTS: all that were tried are taken. FULL: the table has no room. */
@@ -207,8 +209,7 @@ STEP bool binding_hold(struct binding *binding) {
   return false;
 }
 
-/* --- sessions ----------------------------------------------------------------------------------
- */
+/* --- sessions --------------------------------------------------------------------------------- */
 
 STEP __u32 first_timeout(const struct packet *p) {
   const struct timeouts *t = &p->policy->timeouts;
@@ -252,16 +253,25 @@ STEP void session_account(struct packet *p, struct session *session) {
   ADD(session->bytes, bytes);
 }
 
+/* Moves a TCP session's state; returns what its timer becomes, 0: nothing new. Two packets at once,
+ * such as a FIN from each side, are taken one after the other. */
+STEP __u32 tcp_advance(struct packet *p, struct session *session) {
+  struct tcp_step step = {0, 0};
+
+  for (int i = 0; i < 4; i++) {
+    __u32 seen = READ(session->state);
+
+    step = tcp_next(seen, p->headers->family, p->headers->tcp_flags, &p->policy->timeouts);
+    if (step.state == seen || SWAP_IF(session->state, seen, step.state))
+      break;
+  }
+  return step.timeout;
+}
+
 /* A packet of a session that exists: state, timer, counts. */
 STEP enum verdict session_advance(struct packet *p, struct session *session) {
-  __u32 timeout = first_timeout(p);
+  __u32 timeout = p->headers->protocol == PROTOCOL_TCP ? tcp_advance(p, session) : first_timeout(p);
 
-  if (p->headers->protocol == PROTOCOL_TCP) {
-    struct tcp_step step = tcp_next(READ(session->state), p->headers->family, p->headers->tcp_flags,
-                                    &p->policy->timeouts);
-    WRITE(session->state, (__u8)step.state);
-    timeout = step.timeout;
-  }
   if (timeout ? !session_refresh(session, p->now, timeout) : READ(session->expires) == SESSION_DEAD)
     return drop(p, REASON_dying);
   session_account(p, session);
@@ -273,6 +283,13 @@ STEP enum verdict session_advance(struct packet *p, struct session *session) {
 STEP bool opens_session(const struct packet *p) {
   return p->headers->protocol != PROTOCOL_TCP ||
          (p->headers->tcp_flags & (TCP_SYN | TCP_RST)) == TCP_SYN;
+}
+
+STEP bool is_inside(const struct session *session, const struct address *address, __be16 port) {
+  return session->inside_port == port && !((session->inside.word[0] ^ address->word[0]) |
+                                           (session->inside.word[1] ^ address->word[1]) |
+                                           (session->inside.word[2] ^ address->word[2]) |
+                                           (session->inside.word[3] ^ address->word[3]));
 }
 
 /* Makes the session p->scratch->session_key for a binding that is held. On failure the caller
@@ -288,11 +305,10 @@ STEP enum verdict session_insert_new(struct packet *p, const struct address *ins
   value->bytes = 0;
   value->inside_port = inside_port;
   value->prefix_length = p->prefix->length;
-  value->state = (__u8)first_state(p);
+  value->state = first_state(p);
   value->expires = p->now + first_timeout(p);
   value->made = p->now;
   value->subscriber_prefix = p->policy->subscriber_prefix;
-  value->pad[0] = value->pad[1] = value->pad[2] = 0;
   session_account(p, value);
   switch (session_insert(p, &p->scratch->session_key, value)) {
   case INSERTED:
@@ -306,7 +322,9 @@ STEP enum verdict session_insert_new(struct packet *p, const struct address *ins
   count(p, REASON_race_lost);
   *lost = true;
   winner = session_find(p, &p->scratch->session_key);
-  return winner ? session_advance(p, winner) : drop(p, REASON_dying);
+  if (!winner || !is_inside(winner, inside, inside_port))
+    return drop(p, REASON_dying);
+  return session_advance(p, winner);
 }
 
 STEP void session_key_of(struct packet *p, __be32 pool_address, __be16 pool_port,
@@ -321,8 +339,7 @@ STEP void session_key_of(struct packet *p, __be32 pool_address, __be16 pool_port
   key->pad[0] = key->pad[1] = key->pad[2] = 0;
 }
 
-/* --- IPv6 to IPv4 ------------------------------------------------------------------------------
- */
+/* --- IPv6 to IPv4 ----------------------------------------------------------------------------- */
 
 STEP bool is_allowed(const struct packet *p) {
   for (int i = 0; i < MAX_ALLOW; i++) {
@@ -393,6 +410,9 @@ STEP enum verdict session_outbound(struct packet *p) {
   session_key_of(p, p->out->source.word[0], p->out->source_port, p->out->destination.word[0],
                  p->out->destination_port);
   session = session_find(p, &s->session_key);
+  /* The binding may have ended since we found it, and its port be somebody else's now. */
+  if (session && !is_inside(session, &p->in->source, p->in->source_port))
+    return drop(p, REASON_dying);
   if (session)
     return session_advance(p, session);
   if (opens_session(p))
@@ -401,8 +421,7 @@ STEP enum verdict session_outbound(struct packet *p) {
   return is_allowed(p) ? VERDICT_NEXT : drop(p, REASON_not_allowed);
 }
 
-/* --- IPv4 to IPv6 ------------------------------------------------------------------------------
- */
+/* --- IPv4 to IPv6 ----------------------------------------------------------------------------- */
 
 /* The tuple a packet to IPv6 leaves with. */
 STEP void arrive_at(struct packet *p, const struct address *inside, __be16 inside_port) {
@@ -425,7 +444,9 @@ STEP enum verdict session_open_inbound(struct packet *p, const struct port *port
   s->binding_key.protocol = p->headers->protocol;
   s->binding_key.pad = 0;
   binding = binding_find(p, &s->binding_key);
-  if (!binding || !binding_hold(binding))
+  /* The host may have another binding by now, whose port is not the one that was asked for. */
+  if (!binding || binding->pool_address != p->in->destination.word[0] ||
+      binding->pool_port != p->in->destination_port || !binding_hold(binding))
     return drop(p, REASON_no_binding);
   subscriber_key_of(&s->subscriber_key, &port->inside, p->policy->subscriber_prefix);
   v = subscriber_charge(p, &s->subscriber_key, &pool_address);

@@ -133,11 +133,10 @@ struct session {
   __u64 bytes;           /* of IPv6 packets, headers included */
   __be16 inside_port;
   __u8 prefix_length;
-  __u8 state;    /* enum session_state */
+  __u8 subscriber_prefix; /* bits of `inside` that name whom it was counted to */
+  __u32 state;            /* enum session_state */
   __u32 expires; /* second of CLOCK_MONOTONIC after which it may end; SESSION_DEAD once it did */
   __u32 made;    /* second of CLOCK_MONOTONIC */
-  __u8 subscriber_prefix; /* bits of `inside` that name whom it was counted to */
-  __u8 pad[3];
 };
 DP_STATIC_ASSERT(sizeof(struct session) == 64);
 

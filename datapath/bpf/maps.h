@@ -24,7 +24,9 @@
   }                                                                                                \
   STEP int name##_insert(const struct packet *p, const struct name##_key *key,                     \
                          const struct name *value) {                                               \
-    long result = bpf_map_update_elem(&map, key, value, BPF_NOEXIST);                              \
+    /* Before 6.4 the upper half of the result is not set (the kernel calls a function that */     \
+    /* returns int): only the lower one may be looked at. */                                       \
+    int result = (int)bpf_map_update_elem(&map, key, value, BPF_NOEXIST);                          \
     (void)p;                                                                                       \
     return result == 0 ? INSERTED : result == -ERROR_EXISTS ? EXISTS : FULL;                       \
   }                                                                                                \

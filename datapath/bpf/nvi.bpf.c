@@ -39,6 +39,10 @@ static const __u8 poison[40] = {
 
 #include "datapath/bpf/emit_tc.h"
 
+STEP enum verdict answer(struct packet *p) {
+  return punt(p, REASON_punt_answer);
+}
+
 #include "datapath/path.h"
 
 /* Copies the first bytes of the packet to where the steps look at them. A packet without any is

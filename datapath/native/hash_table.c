@@ -16,8 +16,7 @@ struct entry {
   __u64 retired;   /* epoch of removal */
 };
 
-/* --- locks: held for a few instructions, hardly ever contended -----------------------------------
- */
+/* --- locks: held for a few instructions, hardly ever contended -------------------------------- */
 
 static void lock(int *word) {
   for (int spins = 0; __atomic_exchange_n(word, 1, __ATOMIC_ACQUIRE); spins++)
@@ -89,8 +88,7 @@ void epochs_wait(struct epochs *epochs) {
     }
 }
 
-/* --- hashing ------------------------------------------------------------------------------------
- */
+/* --- hashing ---------------------------------------------------------------------------------- */
 
 static __u64 rotate(__u64 x, int bits) {
   return (x << bits) | (x >> (64 - bits));
@@ -139,8 +137,7 @@ static __u32 bucket_of(const struct table *table, const void *key) {
   return (__u32)siphash(table->hash_key, key, table->key_size) & table->bucket_mask;
 }
 
-/* --- entries ------------------------------------------------------------------------------------
- */
+/* --- entries ---------------------------------------------------------------------------------- */
 
 static struct entry *entry_at(const struct table *table, __u32 index_plus_1) {
   return (struct entry *)(table->entries + (size_t)(index_plus_1 - 1) * table->entry_size);
@@ -214,8 +211,7 @@ void table_reclaim(struct table *table) {
   unlock(&table->pool_lock);
 }
 
-/* --- the table ----------------------------------------------------------------------------------
- */
+/* --- the table -------------------------------------------------------------------------------- */
 
 /* Memory that is touched only when it is used: a large ceiling costs nothing while tables are
  * small. */

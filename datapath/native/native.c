@@ -40,12 +40,15 @@ struct worker {
   __u32 random_left;
   __u32 random_pool[256];
   struct scratch scratch;
+  struct frame answer; /* to the last packet; no length: there is none */
+  __u32 answers_second;
+  __u32 answers_left;
+  __u8 answer_bytes[1280];
   __u8 head[2 * HEAD_BYTES];
   __u64 counters[REASON_COUNT];
 };
 
-/* --- what the steps call -------------------------------------------------------------------------
- */
+/* --- what the steps call ---------------------------------------------------------------------- */
 
 #define READ(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
 #define WRITE(field, value) __atomic_store_n(&(field), value, __ATOMIC_RELAXED)
@@ -86,9 +89,11 @@ TABLE_ACCESS(session, sessions)
 TABLE_ACCESS(subscriber, subscribers)
 
 static enum verdict emit(struct packet *p);
+static enum verdict answer(struct packet *p);
 
 #include "datapath/path.h"
 
+#include "datapath/native/emit_answer.h"
 #include "datapath/native/emit_error.h"
 #include "datapath/native/emit_linear.h"
 
@@ -98,8 +103,39 @@ static enum verdict emit(struct packet *p) {
   return p->headers->icmp_error ? emit_error(p, frame) : emit_flow(p, frame);
 }
 
-/* --- engine --------------------------------------------------------------------------------------
- */
+/* A bucket of tokens that fills up every second. */
+static bool answer_is_due(struct worker *worker) {
+  if (worker->answers_second != worker->now) {
+    worker->answers_second = worker->now;
+    worker->answers_left = ANSWERS_PER_SECOND;
+  }
+  if (worker->answers_left == 0)
+    return false;
+  worker->answers_left--;
+  return true;
+}
+
+static enum verdict answer(struct packet *p) {
+  struct worker *worker = p->target;
+  struct icmp_message message = answer_message(p);
+
+  if (!may_be_answered(p))
+    return VERDICT_DROP;
+  if (!answer_is_due(worker)) {
+    count(p, REASON_answer_limited);
+    return VERDICT_DROP;
+  }
+  worker->answer = (struct frame){.data = worker->answer_bytes};
+  emit_answer(p, message, worker->frame, &worker->answer);
+  count(p, REASON_answer_sent);
+  return VERDICT_DROP;
+}
+
+const struct frame *worker_answer(const struct worker *worker) {
+  return worker->answer.length ? &worker->answer : NULL;
+}
+
+/* --- engine ----------------------------------------------------------------------------------- */
 
 static struct worker *worker_make(struct engine *engine) {
   struct worker *worker = calloc(1, sizeof *worker);
@@ -183,8 +219,7 @@ void engine_usage(const struct engine *engine, __u32 *sessions, __u32 *bindings)
   *bindings = __atomic_load_n(&engine->bindings.in_use, __ATOMIC_RELAXED);
 }
 
-/* --- workers -------------------------------------------------------------------------------------
- */
+/* --- workers ---------------------------------------------------------------------------------- */
 
 struct worker *worker_new(struct engine *engine) {
   return worker_make(engine);
@@ -265,6 +300,7 @@ enum verdict translate_frame(struct worker *worker, struct frame *frame, enum re
   p.partial_checksum = frame->partial_checksum;
   p.random = next_random(worker);
   worker->frame = frame;
+  worker->answer.length = 0;
   memcpy(worker->head, frame->data, p.head_length);
   v = path(&p);
   *reason = (enum reason)p.reason;

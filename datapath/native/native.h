@@ -17,6 +17,7 @@ extern "C" {
 #endif
 
 enum {
+  ANSWERS_PER_SECOND = 100,
   FRAME_HEADROOM = 256, /* bytes that must be writable before frame.data */
   FRAME_MAX = 65535,    /* longest packet */
 };
@@ -63,6 +64,11 @@ void worker_fix_random(struct worker *worker, __u32 value);
 /* Takes one packet through parse, classify, session, translate, emit. *reason says why.
  * Unless VERDICT_FORWARD comes back the frame is as it was. */
 enum verdict translate_frame(struct worker *worker, struct frame *frame, enum reason *reason);
+
+/* The ICMP error that the last packet is to be answered with, or NULL. Its memory is the worker's
+ * and good until the next packet. At most ANSWERS_PER_SECOND of them per worker (RFC 4443 2.4 (f)).
+ */
+const struct frame *worker_answer(const struct worker *worker);
 
 /* Counters, and the tun engine's own events. */
 void worker_count(struct worker *worker, enum reason reason, __u64 times);

@@ -29,7 +29,27 @@ struct Buffer {
   std::array<uint8_t, 65536 + 128> packet;
 };
 
-// Reads one packet and sends it on; false when the queue is empty.
+void send(dp::worker *worker, int queue, VnetHeader header, const dp::frame &frame) {
+  std::array<iovec, 2> parts{{{&header, sizeof header}, {frame.data, frame.length}}};
+  if (writev(queue, parts.data(), parts.size()) < 0)
+    dp::worker_count(worker, dp::REASON_tun_write_failed, 1);
+}
+
+// One packet through the data path: it goes on, or an answer goes back, or nothing.
+void process(dp::worker *worker, int queue, VnetHeader &header, dp::frame &frame) {
+  uint32_t old_length = frame.length;
+  dp::reason reason = dp::REASON_none;
+  if (dp::translate_frame(worker, &frame, &reason) != dp::VERDICT_FORWARD) {
+    if (const dp::frame *answer = dp::worker_answer(worker))
+      send(worker, queue, VnetHeader{}, *answer);
+  } else if (!give_offloads(header, frame, old_length)) {
+    dp::worker_count(worker, dp::REASON_bad_offload, 1);
+  } else {
+    send(worker, queue, header, frame);
+  }
+}
+
+// Reads one packet and deals with it; false when the queue is empty.
 bool pump(dp::worker *worker, int queue, Buffer &buffer) {
   VnetHeader header{};
   std::array<iovec, 2> parts{
@@ -43,22 +63,11 @@ bool pump(dp::worker *worker, int queue, Buffer &buffer) {
   dp::frame frame{};
   frame.data = buffer.packet.data();
   frame.length = static_cast<uint32_t>(got) - static_cast<uint32_t>(sizeof header);
-  uint32_t old_length = frame.length;
   if (got < static_cast<ssize_t>(sizeof header) || frame.length >= buffer.packet.size() ||
-      !take_offloads(header, frame)) {
+      !take_offloads(header, frame))
     dp::worker_count(worker, dp::REASON_tun_bad_frame, 1);
-    return true;
-  }
-  dp::reason reason = dp::REASON_none;
-  if (dp::translate_frame(worker, &frame, &reason) != dp::VERDICT_FORWARD)
-    return true;
-  if (!give_offloads(header, frame, old_length)) {
-    dp::worker_count(worker, dp::REASON_bad_offload, 1);
-    return true;
-  }
-  parts[1] = {frame.data, frame.length};
-  if (writev(queue, parts.data(), parts.size()) < 0)
-    dp::worker_count(worker, dp::REASON_tun_write_failed, 1);
+  else
+    process(worker, queue, header, frame);
   return true;
 }
 

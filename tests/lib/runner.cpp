@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <cstring>
 #include <fmt/format.h>
+#include <span>
 
 namespace viaduct::test {
 
@@ -222,10 +223,13 @@ private:
     if (wrong.empty())
       wrong = expect.verdict == dp::VERDICT_FORWARD ? forwarded(out, partial, *ran)
                                                     : untouched(arriving.bytes, *ran);
+    wrong += answered(step, arriving.bytes, ran->answer);
     if (!ran->trespass.empty())
       wrong += fmt::format("  {}\n", ran->trespass);
     Counts counts = punted_ ? Counts{} : step.counts;
     counts[expect.reason]++;
+    if (step.answer && !punted_)
+      counts[dp::REASON_answer_sent]++;
     wrong += compare_counters(before, target_.counters(), counts);
     if (!punted_)
       for (const Check &state : step.leaves)
@@ -245,9 +249,12 @@ private:
   }
 
   Expect expected(const Step &step, const Bytes &in) {
-    if (target_.is_bpf() && step.bpf.reason != dp::REASON_none) {
+    dp::reason up = step.bpf.reason;
+    if (up == dp::REASON_none && step.answer)
+      up = dp::REASON_punt_answer;
+    if (target_.is_bpf() && up != dp::REASON_none) {
       punted_ = true;
-      return {dp::VERDICT_PUNT, step.bpf.reason};
+      return {dp::VERDICT_PUNT, up};
     }
     Expect expect = step.expect;
     if (expect.verdict == dp::VERDICT_FORWARD && expect.reason == dp::REASON_none)
@@ -264,6 +271,43 @@ private:
     if (ran.verdict == dp::VERDICT_FORWARD)
       text += fmt::format("  the packet out:\n{}", decode(ran.packet));
     return text;
+  }
+
+  // An answer comes from the pool address that was asked, to IPv6 from the pool's first one inside the
+  // prefix, and quotes as much as the smallest MTU of its family lets through.
+  std::string answered(const Step &step, const Bytes &in, const Bytes &answer) const {
+    if (!step.answer || punted_)
+      return answer.empty() ? "" : "  an answer that nobody expects:\n" + decode(answer);
+    Bytes expected = in[0] >> 4 == 6 ? answer6(*step.answer, in) : answer4(*step.answer, in);
+    std::string wrong = difference(expected, answer);
+    return wrong.empty() ? "" : "  the answer:\n" + wrong;
+  }
+
+  static Raw quoted(const Bytes &in, size_t most) {
+    return raw(
+        Bytes(in.begin(), in.begin() + static_cast<std::ptrdiff_t>(std::min(in.size(), most))));
+  }
+
+  Bytes answer6(const Icmp &message, const Bytes &in) const {
+    auto at = [&](size_t offset) {
+      return Ipv6::from_bytes(std::span<const uint8_t, 16>(in.data() + offset, 16));
+    };
+    const dp::policy &policy = tables_.policy;
+    Ipv4 pool = Ipv4::from_network_order(policy.pool[0].address);
+    for (const dp::prefix6 &one : std::span(policy.prefix, policy.prefix_count)) {
+      Prefix6 prefix{Ipv6::from_bytes(one.address.byte), one.length};
+      if (prefix.contains(at(24)))
+        return (ip6(embed(prefix, pool), at(8)) / message / quoted(in, 1280 - 48)).bytes();
+    }
+    return {};
+  }
+
+  Bytes answer4(const Icmp &message, const Bytes &in) const {
+    auto at = [&](size_t offset) {
+      return Ipv4{{in[offset], in[offset + 1], in[offset + 2], in[offset + 3]}};
+    };
+    Ip4 header = ip4(at(16), at(12)).tos(0xc0).id(vector_.random & 0xffff);
+    return (header / message / quoted(in, 576 - 28)).bytes();
   }
 
   static std::string untouched(const Bytes &in, const Departure &ran) {

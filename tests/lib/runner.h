@@ -42,6 +42,7 @@ struct Departure {
   Bytes packet; // also when it was not forwarded
   bool partial_checksum = false;
   std::optional<size_t> transport; // offset, where the target says it
+  Bytes answer;                    // the ICMP error that is sent back; empty: none
   std::string trespass;            // what else was written, if anything: one sentence
 };
 

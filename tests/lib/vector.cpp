@@ -99,6 +99,7 @@ std::vector<Step> Vector::steps() const {
                              .expect = expect,
                              .out = out,
                              .counts = counts,
+                             .answer = answer,
                              .bpf = bpf,
                              .leaves = leaves,
                              .segments = segments,

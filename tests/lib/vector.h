@@ -151,6 +151,10 @@ struct Step {
   Expect expect = FORWARD;
   Packet out = {};    // only with FORWARD
   Counts counts = {}; // besides the verdict's own reason
+  // The ICMP error that a drop is answered with: addresses, hop limit and the quoted packet follow
+  // from it, so only the message is said; it is counted as sent. The BPF build
+  // hands such a packet up (punt_answer) where `bpf` names no other reason.
+  std::optional<Icmp> answer = {};
   OnBpf bpf = handled;
   std::vector<Check> leaves = {}; // state afterwards
   uint32_t segments = 1;
@@ -168,6 +172,7 @@ struct Vector {
   Expect expect = FORWARD;
   Packet out = {};
   Counts counts = {};
+  std::optional<Icmp> answer = {};
   OnBpf bpf = handled;
   std::vector<Check> leaves = {};
   uint32_t segments = 1;

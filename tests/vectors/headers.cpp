@@ -95,12 +95,14 @@ std::vector<Vector> field_vectors() {
 
 std::vector<Vector> option_vectors() {
   const OnBpf up = punt(dp::REASON_punt_ipv4_options);
-  auto refused = [&](std::string name, std::string rfc, const Packet &header, dp::reason reason) {
+  auto refused = [&](std::string name, std::string rfc, const Packet &header, dp::reason reason,
+                     std::optional<Icmp> answer = {}) {
     return Vector{.name = std::move(name),
                   .rfc = std::move(rfc),
                   .given = one_session(),
                   .in = header / (udp(53, 40001) / payload(20)),
                   .expect = drop(reason),
+                  .answer = std::move(answer),
                   .bpf = up};
   };
   return {
@@ -117,11 +119,12 @@ std::vector<Vector> option_vectors() {
       to_ipv6("a strict source route that is used up is ignored", "RFC 7915 4.1",
               in4().ssrr({router4, server4b}, 12), out6(), 20, up),
       refused("a loose source route that is not used up", "RFC 7915 4.1", in4().lsrr({router4}, 4),
-              dp::REASON_source_route),
+              dp::REASON_source_route, icmp4_unreachable(5)),
       refused("a strict source route that is not used up", "RFC 7915 4.1",
-              in4().ssrr({router4, server4b}, 8), dp::REASON_source_route),
+              in4().ssrr({router4, server4b}, 8), dp::REASON_source_route, icmp4_unreachable(5)),
       refused("a source route behind other options", "RFC 7915 4.1",
-              in4().option({1}).record_route(1).lsrr({router4}, 4), dp::REASON_source_route),
+              in4().option({1}).record_route(1).lsrr({router4}, 4), dp::REASON_source_route,
+              icmp4_unreachable(5)),
       refused("an option of length zero", "RFC 791 3.1", in4().option({7, 0, 0, 0}),
               dp::REASON_bad_ipv4_header),
       refused("an option longer than the header", "RFC 791 3.1", in4().option({7, 5, 4, 0}),
@@ -141,12 +144,13 @@ Packet chain(size_t count) {
 std::vector<Vector> extension_vectors() {
   const OnBpf up = punt(dp::REASON_punt_extension_headers);
   auto refused = [&](std::string name, std::string rfc, const Packet &header, dp::reason reason,
-                     OnBpf bpf) {
+                     OnBpf bpf, std::optional<Icmp> answer = {}) {
     return Vector{.name = std::move(name),
                   .rfc = std::move(rfc),
                   .given = one_session(),
                   .in = header / (udp(1234, 53) / payload(20)),
                   .expect = drop(reason),
+                  .answer = std::move(answer),
                   .bpf = bpf};
   };
   return {
@@ -165,15 +169,16 @@ std::vector<Vector> extension_vectors() {
       refused("nine extension headers are too many", "", chain(9), dp::REASON_extension_headers,
               up),
       refused("a routing header with segments left", "RFC 7915 5.1", in6() / routing(0, 1),
-              dp::REASON_routing_header, up),
+              dp::REASON_routing_header, up, icmp6_parameter_problem(0, 43)),
       refused("a routing header with segments left behind others", "RFC 7915 5.1",
-              in6() / hop_by_hop() / routing(4, 3), dp::REASON_routing_header, up),
+              in6() / hop_by_hop() / routing(4, 3), dp::REASON_routing_header, up,
+              icmp6_parameter_problem(0, 51)),
       refused("an extension header longer than the packet", "RFC 8200 4",
               in6() / destination_options().length(200), dp::REASON_truncated, up),
       refused("an authentication header", "RFC 7915 5.1", in6() / extension(51, Bytes(10, 0)),
-              dp::REASON_unknown_protocol, handled),
+              dp::REASON_unknown_protocol, handled, icmp6_unreachable(4)),
       refused("a mobility header", "RFC 7915 5.1", in6() / extension(135, Bytes(6, 0)),
-              dp::REASON_unknown_protocol, handled),
+              dp::REASON_unknown_protocol, handled, icmp6_unreachable(4)),
   };
 }
 

@@ -171,14 +171,14 @@ std::vector<Vector> icmp_vectors() {
           .name = "ICMPv4 inside IPv6 is refused",
           .rfc = "RFC 7915 5.1",
           .in = ip6(client6, server6) / icmp4_echo_request(77, 1),
-          .expect = drop(dp::REASON_unknown_protocol),
+          .expect = drop(dp::REASON_icmp_type),
       },
       Vector{
           .name = "ICMPv6 inside IPv4 is refused",
           .rfc = "RFC 7915 4.1",
           .given = {.sessions = {ping()}},
           .in = ip4(server4, pool4) / icmp6_echo_request(40007, 1),
-          .expect = drop(dp::REASON_unknown_protocol),
+          .expect = drop(dp::REASON_icmp_type),
       },
       Vector{
           .name = "checksum offload of an echo is a mistake",

@@ -72,6 +72,8 @@ Result<Departure> NativeTarget::run(const Arrival &arrival) {
   if (!departure.trespass.empty())
     return departure;
   departure.packet.assign(frame.data, frame.data + frame.length);
+  if (const dp::frame *answer = dp::worker_answer(worker_.get()))
+    departure.answer.assign(answer->data, answer->data + answer->length);
   departure.partial_checksum = frame.partial_checksum != 0;
   if (departure.verdict == dp::VERDICT_FORWARD)
     departure.transport = frame.transport;

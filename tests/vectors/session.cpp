@@ -232,6 +232,7 @@ std::vector<Vector> pool_vectors() {
                     .bindings = {binding(UDP, {client6, 1}, {pool4, 5000})}},
           .in = ip6(client6, server6) / udp(1234, 53),
           .expect = drop(dp::REASON_no_port),
+          .answer = icmp6_unreachable(3),
           .bpf = punt(dp::REASON_punt_port_search),
           .leaves = {no_binding(UDP, {client6, 1234}), binding(UDP, {client6, 1}, {pool4, 5000})},
       },
@@ -259,6 +260,7 @@ std::vector<Vector> pool_vectors() {
                     .counts = a_new_flow},
                    {.in = ip6(client6, server6) / udp(3, 53),
                     .expect = drop(dp::REASON_no_port),
+                    .answer = icmp6_unreachable(3),
                     .bpf = punt(dp::REASON_punt_port_search)}},
       },
   };
@@ -298,12 +300,14 @@ std::vector<Vector> limit_vectors() {
           .given = {.policy = {with_quota(1)}, .sessions = {flow()}},
           .in = ip6(client6, server6) / udp(1235, 53),
           .expect = drop(dp::REASON_subscriber_quota),
+          .answer = icmp6_unreachable(1),
           .leaves = {no_binding(UDP, {client6, 1235})},
           .then = {{.in = ip6(client6, server6) / udp(1234, 53), // what is there goes on
                     .expect = FORWARD,
                     .out = ip4(pool4, server4).any_id() / udp(40001, 53)},
                    {.in = ip6(client6, server6b) / udp(1234, 53), // a session counts, not a binding
-                    .expect = drop(dp::REASON_subscriber_quota)}},
+                    .expect = drop(dp::REASON_subscriber_quota),
+                    .answer = icmp6_unreachable(1)}},
       },
       Vector{
           .name = "the quota counts sessions that IPv4 opens",
@@ -320,8 +324,11 @@ std::vector<Vector> limit_vectors() {
                     .bindings = {binding(UDP, {neighbour6, 1}, {pool4, 5000})}},
           .in = ip6(client6, server6) / udp(1, 53),
           .expect = drop(dp::REASON_no_port),
+          .answer = icmp6_unreachable(3),
           .bpf = punt(dp::REASON_punt_port_search),
-          .then = {{.in = ip6(client6, server6) / udp(2, 53), .expect = drop(dp::REASON_no_port)},
+          .then = {{.in = ip6(client6, server6) / udp(2, 53),
+                    .expect = drop(dp::REASON_no_port),
+                    .answer = icmp6_unreachable(3)},
                    {.in = ip6(client6, server6) / tcp(3, 80).syn(),
                     .expect = FORWARD,
                     .out = ip4(pool4, server4).any_id() / tcp(5000, 80).syn(),
@@ -333,6 +340,7 @@ std::vector<Vector> limit_vectors() {
           .given = {.policy = {with_quota(1)}, .sessions = {flow()}},
           .in = ip6(client6b, server6) / udp(1234, 53),
           .expect = drop(dp::REASON_subscriber_quota),
+          .answer = icmp6_unreachable(1),
       },
       Vector{
           .name = "one subscriber's quota is not another's",
@@ -349,6 +357,7 @@ std::vector<Vector> limit_vectors() {
           .given = {.policy = {with_quota(1), with_subscriber_prefix(56)}, .sessions = {flow()}},
           .in = ip6(address6("2001:db8:64:0:1::1"), server6) / udp(1234, 53),
           .expect = drop(dp::REASON_subscriber_quota),
+          .answer = icmp6_unreachable(1),
       },
       Vector{
           .name = "subscribers can be single hosts",
@@ -365,6 +374,7 @@ std::vector<Vector> limit_vectors() {
           .given = {.max_sessions = 1, .sessions = {flow()}},
           .in = ip6(client6, server6b) / udp(1234, 53),
           .expect = drop(dp::REASON_table_full),
+          .answer = icmp6_unreachable(3),
           .leaves = {no_session(UDP, {pool4, 40001}, {server4b, 53}),
                      binding(UDP, {client6, 1234}, {pool4, 40001}).sessions(1), flow()},
           .then = {{.in = ip4(server4, pool4) / udp(53, 40001), // what is there goes on
@@ -380,6 +390,7 @@ std::vector<Vector> limit_vectors() {
           .given = {.max_sessions = 1, .sessions = {flow()}},
           .in = ip6(client6, server6) / udp(1235, 53),
           .expect = drop(dp::REASON_table_full),
+          .answer = icmp6_unreachable(3),
           .leaves = {no_binding(UDP, {client6, 1235})},
       },
       Vector{
@@ -388,6 +399,7 @@ std::vector<Vector> limit_vectors() {
           .given = {.max_sessions = 1, .sessions = {flow()}},
           .in = ip6(neighbour6, server6) / udp(1235, 53),
           .expect = drop(dp::REASON_table_full),
+          .answer = icmp6_unreachable(3),
       },
   };
 }
