@@ -18,7 +18,7 @@
 
 /* Set before loading; what they switch off is gone from the program. */
 const volatile __u32 layer2 = 0; /* bytes before the IP header: 0 on a tun, 14 in test runs */
-const volatile bool testing = false;
+const volatile __u32 testing = 0;
 
 /* Which of `policies` is in force. */
 __u32 policy_index = 0;

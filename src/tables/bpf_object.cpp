@@ -52,7 +52,7 @@ Result<std::unique_ptr<BpfObject>> BpfObject::load(const BpfOptions &options) {
       return refused("cannot set the size of a BPF map", code);
   if (options.testing) {
     skeleton->rodata->layer2 = ETHERNET_HEADER;
-    skeleton->rodata->testing = true;
+    skeleton->rodata->testing = 1;
   }
   if (int code = nvi__load(skeleton); code < 0)
     return refused("the kernel refused the BPF programs", code);

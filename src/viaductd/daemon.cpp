@@ -10,6 +10,7 @@
 #include <chrono>
 #include <csignal>
 #include <filesystem>
+#include <iterator>
 #include <sys/epoll.h>
 #include <systemd/sd-daemon.h>
 #include <thread>
@@ -34,8 +35,8 @@ unsigned worker_count() {
 
 std::vector<std::string> texts(const std::vector<Prefix6> &prefixes) {
   std::vector<std::string> result;
-  for (const Prefix6 &prefix : prefixes)
-    result.push_back(prefix.text());
+  std::transform(prefixes.begin(), prefixes.end(), std::back_inserter(result),
+                 [](const Prefix6 &prefix) { return prefix.text(); });
   return result;
 }
 

@@ -12,6 +12,7 @@
 #include <CLI/CLI.hpp>
 
 #include <csignal>
+#include <exception>
 #include <iostream>
 #include <string>
 
@@ -37,9 +38,7 @@ int serve(const std::string &path) {
   return 0;
 }
 
-} // namespace
-
-int main(int argc, char **argv) {
+int run(int argc, char **argv) {
   CLI::App app("viaductd: NAT64 through one virtual interface, with DNS64.\n"
                "Stays in the foreground. SIGTERM ends it and removes all it made, SIGHUP reloads.");
   std::string path = "/etc/viaduct/viaduct.toml";
@@ -53,4 +52,15 @@ int main(int argc, char **argv) {
     return app.exit(failure) == 0 ? 0 : 2;
   }
   return serve(path);
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception &failure) { // out of memory, at the most
+    std::cerr << "viaductd: " << failure.what() << '\n';
+    return 1;
+  }
 }

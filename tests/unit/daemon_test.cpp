@@ -79,6 +79,7 @@ TEST(MakePolicy, SortsThePool) {
       {}, 1);
   ASSERT_EQ(policy.pool_count, 4);
   std::vector<std::string> addresses;
+  addresses.reserve(policy.pool_count);
   for (int i = 0; i < policy.pool_count; i++)
     addresses.push_back(Ipv4::from_network_order(policy.pool[i].address).text());
   EXPECT_EQ(addresses, (std::vector<std::string>{"198.51.100.7", "198.51.100.130", "203.0.113.10",

@@ -357,7 +357,7 @@ protected:
         uint32_t mine = pick - GetParam().shared;
         bool known = there[mine] != 0;
         touch_own(table, own_key(thread, mine), known, random() % 2 == 0);
-        there[mine] = known;
+        there[mine] = known ? 1 : 0;
       }
       reader.leave();
     }
