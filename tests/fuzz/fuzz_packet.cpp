@@ -6,11 +6,13 @@
 // bytes of packet. Two engines with the same state, clock and chance run it; around each packet one
 // has 0x00, the other 0xFF, and the same in whatever a packet before may have left behind. They
 // must agree in verdict, reason and every byte, so nothing outside a packet has a say. Whatever is
-// forwarded must be well-formed, with a checksum that is right exactly if it was right before. At
+// forwarded must be well-formed, with a checksum that is right exactly if it was right before; what
+// an ICMP error is about must be well-formed too, and have been sent by whom the error goes to. At
 // the end the tables must add up, and the sweep must empty them.
 //
 // Random bytes seldom get past parse, so the mutator works in records: it adds fresh packets of the
-// few flows that the engines know, and repairs lengths and checksums of most that it has damaged.
+// few flows that the engines know, and errors about them, and repairs lengths and checksums of most
+// that it has damaged. At its end a run says how many packets it has sent each way.
 #include "datapath/native/native.h"
 #include "lib/addresses.h"
 #include "lib/decode.h"
@@ -206,11 +208,58 @@ private:
 
 // --- what must hold ------------------------------------------------------------------------------
 
+size_t get16(Span bytes, size_t at) {
+  return size_t{bytes[at]} << 8 | bytes[at + 1];
+}
+
+// Where the network header of the packet inside an error lies, if there is room for one.
+size_t inside_of(Span error) {
+  return error.size() && error[0] >> 4 == 4 ? 28 : 48;
+}
+
+// RFC 4884: how long the packet inside is said to be, 0 if nothing is said.
+size_t quoted_length(Span error) {
+  bool v6 = error[0] >> 4 == 6;
+  Span icmp = error.subspan(v6 ? 40 : 20);
+  if (v6)
+    return icmp[0] == 1 || icmp[0] == 3 ? size_t{icmp[4]} * 8 : 0;
+  return size_t{icmp[5]} * 4;
+}
+
+// A forwarded error: its size, the length it states, and the packet inside.
+void check_error(Span in, Span out) {
+  bool v6 = out[0] >> 4 == 6;
+  size_t at = inside_of(out), header = v6 ? 40 : 20;
+  if (out.size() > (v6 ? 1280U : 576U))
+    fail("an error longer than an error may be", in, out);
+  if (out.size() < at + header + 8)
+    fail("an error that does not hold eight bytes of the packet's transport header", in, out);
+  Span inside = out.subspan(at);
+  if (inside[0] >> 4 != (v6 ? 6 : 4))
+    fail("the packet inside has the other family", in, out);
+  if (size_t said = quoted_length(out); said != 0 && (said < 128 || said >= inside.size()))
+    fail("the length of the packet inside is not what is there", in, out);
+  Span sender = v6 ? inside.subspan(8, 16) : inside.subspan(12, 4);
+  Span addressee = v6 ? out.subspan(24, 16) : out.subspan(16, 4);
+  if (!std::equal(sender.begin(), sender.end(), addressee.begin()))
+    fail("the packet inside was sent by somebody else", in, out);
+  if (!v6 && (inside[0] != 0x45 || ones_sum(inside.first(20)) != 0xffff))
+    fail("the packet inside has a wrong IPv4 header", in, out);
+  uint8_t protocol = inside[v6 ? 6 : 9];
+  if (protocol != UDP && protocol != TCP && protocol != (v6 ? 58 : ICMP))
+    fail("the packet inside has a protocol that no session has", in, out);
+  if (get16(inside, v6 ? 4 : 2) < (v6 ? 8U : 28U))
+    fail("the packet inside is said to be shorter than its headers", in, out);
+}
+
 void check_forwarded(const Record &record, const Departure &result) {
   const Bytes &in = record.packet, &out = result.packet;
   std::string wrong = malformation(out);
   if (!wrong.empty())
     fail("forwarded, but " + wrong, in, out);
+  if (result.reason == dp::REASON_translated_error_4to6 ||
+      result.reason == dp::REASON_translated_error_6to4)
+    check_error(in, out);
   if (out[0] >> 4 == in[0] >> 4)
     fail("forwarded in the family it came in", in, out);
   if (result.transport != (out[0] >> 4 == 4 ? 20U : 40U))
@@ -226,6 +275,30 @@ void check_forwarded(const Record &record, const Departure &result) {
     fail(was_right ? "a checksum that was right is wrong" : "a wrong checksum was repaired", in,
          out);
 }
+
+// What a run has sent; said when the fuzzer ends.
+struct Tally {
+  uint64_t programs = 0, from6 = 0, from4 = 0, forwarded6 = 0, forwarded4 = 0, errors6 = 0,
+           errors4 = 0;
+
+  void add(const Record &record, const Departure &result) {
+    if (record.packet.empty())
+      return;
+    from6 += record.packet[0] >> 4 == 6;
+    from4 += record.packet[0] >> 4 == 4;
+    forwarded6 += result.reason == dp::REASON_translated_6to4;
+    forwarded4 += result.reason == dp::REASON_translated_4to6;
+    errors6 += result.reason == dp::REASON_translated_error_6to4;
+    errors4 += result.reason == dp::REASON_translated_error_4to6;
+  }
+  ~Tally() {
+    std::fputs(fmt::format("{} programs: of {} IPv6 packets {} were forwarded, and {} errors; "
+                           "of {} IPv4 packets {}, and {} errors\n",
+                           programs, from6, forwarded6, errors6, from4, forwarded4, errors4)
+                   .c_str(),
+               stderr);
+  }
+};
 
 void check(const Record &record, const Departure &zeros, const Departure &ones) {
   if (zeros.verdict != ones.verdict || zeros.reason != ones.reason)
@@ -246,13 +319,17 @@ void check(const Record &record, const Departure &zeros, const Departure &ones) 
 
 void run_program(Span data) {
   static Engine zeros(0x00), ones(0xff);
+  static Tally tally;
+  tally.programs++;
   zeros.fill();
   ones.fill();
   uint32_t now = start;
   for (const Record &record : read_records(data)) {
     now += record.flags & FLAG_TIME_PASSES ? 1 : 0;
     now += record.flags & FLAG_MUCH_TIME_PASSES ? 250 : 0;
-    check(record, zeros.run(record, now), ones.run(record, now));
+    Departure result = zeros.run(record, now);
+    check(record, result, ones.run(record, now));
+    tally.add(record, result);
   }
   zeros.audit();
   ones.audit();
@@ -287,9 +364,64 @@ Packet fresh_transport(Random &random, bool v6) {
   }
 }
 
+// A packet that a flow has sent through the gateway, as the one who complains has seen it.
+Packet fresh_quoted(Random &random, bool v6) {
+  const std::vector<Ipv4> servers{server4, server4, server4b};
+  int inside = pick(random, std::vector<int>{1234, 1234, 77, 5});
+  int outside = pick(random, std::vector<int>{40001, 40001, 40007, 40002});
+  int far = pick(random, std::vector<int>{53, 80});
+  bool echo = inside == 77 || outside == 40007;
+  Packet load = payload(random() % 8 ? random() % 300 : random() % 1400);
+  if (v6) {
+    Packet header = ip6(pref64(pick(random, servers)), client6).hop_limit(1);
+    if (random() % 8 == 0)
+      header = header / destination_options();
+    if (echo)
+      return header / icmp6_echo_reply(inside, 1) / load;
+    return header / (random() % 2 ? Packet(udp(far, inside)) : Packet(tcp(far, inside))) / load;
+  }
+  Ip4 header = ip4(pick<Ipv4>(random, {pool4, pool4, pool4b}), pick(random, servers)).ttl(1);
+  if (random() % 8 == 0)
+    header.record_route(2);
+  if (echo)
+    return header / icmp4_echo_request(outside, 1) / load;
+  return header / (random() % 2 ? Packet(udp(outside, far)) : Packet(tcp(outside, far))) / load;
+}
+
+// An error about it: cut as routers cut, with an extension (RFC 4884) now and then.
+Packet fresh_error(Random &random, bool v6) {
+  Packet quoted = fresh_quoted(random, v6);
+  Bytes bytes = quoted.bytes();
+  bool extended = random() % 4 == 0;
+  unsigned unit = v6 ? 8 : 4, words = 0;
+  if (extended) {
+    words = 128 / unit + random() % 20;
+    bytes.resize(size_t{words} * unit);
+    bytes.insert(bytes.end(), {0x20, 0, 0xff, 0xff, 0, 8, 1, 1, 0, 1, 1, 1});
+  } else if (random() % 2) {
+    bytes.resize(std::min<size_t>(bytes.size(), random() % 2 ? (v6 ? 48 : 28) : random() % 600));
+  }
+  int mtu = pick(random, std::vector<int>{0, 60, 576, 1280, 1400, 9000});
+  if (v6) {
+    uint8_t type = pick<uint8_t>(random, {1, 2, 3, 4});
+    Number first = type == 2 ? 0 : extended ? static_cast<int>(words << 8) : 0;
+    Number second = type == 2 ? mtu : type == 4 ? static_cast<int>(random() % 48) : 0;
+    return ip6(pick<Ipv6>(random, {router6, client6}), pref64(server4)) /
+           icmp6(type, static_cast<uint8_t>(random() % 5), first, second) / raw(bytes);
+  }
+  uint8_t type = pick<uint8_t>(random, {3, 3, 11, 12});
+  Number first = static_cast<int>((type == 12 ? random() % 20 << 8 : 0) | (extended ? words : 0));
+  return ip4(pick<Ipv4>(random, {router4, server4}), pool4) /
+         icmp4(type, static_cast<uint8_t>(random() % 17), first, mtu) / raw(bytes);
+}
+
 Record fresh(Random &random) {
   Record record;
   Packet packet;
+  if (random() % 4 == 0) {
+    record.packet = fresh_error(random, random() % 2).bytes();
+    return record;
+  }
   if (random() % 2) {
     Ipv4 server = pick<Ipv4>(random, {server4, server4b, address4("10.0.0.1")});
     packet = ip6(pick<Ipv6>(random, {client6, client6b, neighbour6, stranger6}),
@@ -317,12 +449,23 @@ void put16(Bytes &bytes, size_t at, size_t value) {
   bytes[at + 1] = static_cast<uint8_t>(value);
 }
 
-// Makes lengths and the IPv4 header checksum true again; what is damaged deeper stays so.
+// The checksum covers the packet inside an error: without this none with a damaged one gets far.
+void repair_icmp(Bytes &packet, size_t at, uint32_t pseudo) {
+  put16(packet, at + 2, 0);
+  put16(packet, at + 2, static_cast<uint16_t>(~ones_sum(Span(packet).subspan(at), pseudo)));
+}
+
+// Makes lengths and the checksums of IPv4 headers and ICMP true again; what is damaged deeper stays
+// so.
 void repair(Bytes &packet) {
   if (packet.size() >= 40 && packet[0] >> 4 == 6) {
     put16(packet, 4, packet.size() - 40);
     if (packet[6] == UDP && packet.size() >= 48)
       put16(packet, 44, packet.size() - 40);
+    if (packet[6] == 58 && packet.size() >= 48) {
+      uint32_t pseudo = ones_sum(Span(packet).subspan(8, 32)) + 58;
+      repair_icmp(packet, 40, pseudo + static_cast<uint32_t>(packet.size() - 40));
+    }
   } else if (packet.size() >= 20 && packet[0] >> 4 == 4) {
     size_t header = size_t{packet[0] & 0xfU} * 4;
     put16(packet, 2, packet.size());
@@ -332,6 +475,8 @@ void repair(Bytes &packet) {
     put16(packet, 10, static_cast<uint16_t>(~ones_sum(Span(packet).first(header))));
     if (packet[9] == UDP && packet.size() >= header + 8)
       put16(packet, header + 4, packet.size() - header);
+    if (packet[9] == ICMP && packet.size() >= header + 8)
+      repair_icmp(packet, header, 0);
   }
 }
 

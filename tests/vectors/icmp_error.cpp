@@ -208,6 +208,7 @@ std::vector<Vector> mtus() {
       needed("a router that names no MTU: the next plateau", 0, 1500, 1512),
       needed("a router that names no MTU, a large packet", 0, 9000, 8186),
       needed("a router that names no MTU, a packet of a plateau's own length", 0, 1492, 1280),
+      needed("a router that names no MTU, a packet below every plateau", 0, 200, 1280),
       too_big("too big on the IPv6 side comes out as fragmentation needed, 20 less", 1400, 1380),
       too_big("too big with the smallest MTU of IPv6", 1280, 1260),
       too_big("too big with an MTU below the smallest", 60, 68),
@@ -289,6 +290,8 @@ std::vector<Vector> extensions() {
   Packet long6 = ip6(client6, server6).hop_limit(1) / udp(1234, 53) / payload(172);
   Packet back6 = ip6(server6, client6).hop_limit(1) / udp(53, 1234) / payload(152); // 200 bytes
   Packet back4 = ip4(server4, pool4).ttl(1).id(ID) / udp(53, 40001) / payload(152);
+  Packet huge6 = ip6(server6, client6).hop_limit(1) / udp(53, 1234) / payload(552); // 600 bytes
+  Packet huge4 = ip4(server4, pool4).ttl(1).id(ID) / udp(53, 40001) / payload(552);
   auto padded = [](const Packet &packet, size_t size, const Bytes &extension) {
     Bytes bytes = packet.bytes();
     bytes.resize(size);
@@ -309,6 +312,9 @@ std::vector<Vector> extensions() {
       error6("what remains of the packet inside is padded to 128 bytes", "RFC 4884 3",
              ip6(router6, server6) / icmp6(3, 0, 128 / 8 << 8) / padded(received6(), 128, mpls),
              ip4(pool4, server4).id(ID) / icmp4(11, 0, 128 / 4) / padded(received4(), 128, mpls)),
+      error6("the packet inside is cut to leave room for its extension", "RFC 7915 5.2, RFC 4884 3",
+             ip6(router6, server6) / icmp6(3, 0, 600 / 8 << 8) / padded(huge6, 600, mpls),
+             ip4(pool4, server4).id(ID) / icmp4(11, 0, 536 / 4) / padded(huge4, 536, mpls)),
       error4("an extension has no place in a parameter problem of ICMPv6", "RFC 4884 4",
              ip4(router4, pool4) / icmp4(12, 0, 0x0800 | 200 / 4) / padded(long4, 200, mpls),
              ip6(pref64(router4), client6) / icmp6_parameter_problem(0, 7) / long6),
@@ -344,6 +350,11 @@ std::vector<Vector> refusals() {
               ip6(client6, server6) / icmp6_unreachable(4) / ip6(elsewhere6, client6) /
                   udp(53, 1234),
               dp::REASON_error_without_session),
+      refused("an error from IPv6 about a packet from another server of the same binding",
+              "RFC 5508 REQ-5",
+              ip6(client6, pref64(server4b)) / icmp6_unreachable(4) /
+                  ip6(pref64(server4b), client6) / udp(53, 1234),
+              dp::REASON_error_without_session),
       refused("an error about an error", "RFC 7915 4.3",
               ip4(router4, pool4) / icmp4_time_exceeded() / ip4(pool4, server4) /
                   icmp4_unreachable(3) / received4(),
@@ -363,6 +374,17 @@ std::vector<Vector> refusals() {
               dp::REASON_inner_packet),
       refused("an ICMP error about an IPv6 packet", "RFC 7915 4.3",
               ip4(router4, pool4) / icmp4_time_exceeded() / sent6(), dp::REASON_inner_packet),
+      refused("an ICMPv6 error about an IPv4 packet", "RFC 7915 5.3",
+              ip6(router6, server6) / icmp6_time_exceeded() / received4() / payload(20),
+              dp::REASON_inner_packet),
+      refused("an ICMPv6 error about a fragment", "RFC 7915 5.3",
+              ip6(router6, server6) / icmp6_time_exceeded() / ip6(server6, client6) /
+                  fragment6(0, true, 7) / udp(53, 1234) / payload(20),
+              dp::REASON_inner_packet),
+      refused("an error about a timestamp request", "RFC 7915 4.3",
+              ip4(router4, pool4) / icmp4_time_exceeded() / ip4(pool4, server4) / icmp4(13) /
+                  payload(12),
+              dp::REASON_inner_packet),
       refused("an error about another protocol", "RFC 6146 3.4",
               ip4(router4, pool4) / icmp4_time_exceeded() / ip4(pool4, server4).protocol(47) /
                   payload(20),

@@ -404,11 +404,62 @@ std::vector<Vector> limit_vectors() {
   };
 }
 
+// What the sweep has taken out of life and not yet out of the tables: seen for a moment by a packet
+// on another CPU.
+std::vector<Vector> dying_vectors() {
+  constexpr uint32_t now = 1000;
+  BindingState dead = binding(UDP, {client6, 1234}, {pool4, 40001}).sessions(BINDING_DEAD);
+  SessionState ended = flow().expires_in(0U - now); // SESSION_DEAD
+  return {
+      Vector{
+          .name = "a binding that is dying takes no new session from IPv6",
+          .given = {.bindings = {dead}},
+          .now = now,
+          .in = ip6(client6, server6) / udp(1234, 53),
+          .expect = drop(dp::REASON_dying),
+          .leaves = {dead, no_session(UDP, {pool4, 40001}, {server4, 53})},
+      },
+      Vector{
+          .name = "a binding that is dying takes no new session from IPv4",
+          .given = {.bindings = {dead}},
+          .now = now,
+          .in = ip4(server4, pool4) / udp(53, 40001),
+          .expect = drop(dp::REASON_no_binding),
+          .leaves = {dead, no_session(UDP, {pool4, 40001}, {server4, 53})},
+      },
+      Vector{
+          .name = "a session that has ended is not refreshed from IPv6",
+          .given = {.sessions = {ended}},
+          .now = now,
+          .in = ip6(client6, server6) / udp(1234, 53),
+          .expect = drop(dp::REASON_dying),
+          .leaves = {ended},
+      },
+      Vector{
+          .name = "a session that has ended is not refreshed from IPv4",
+          .given = {.sessions = {ended}},
+          .now = now,
+          .in = ip4(server4, pool4) / udp(53, 40001),
+          .expect = drop(dp::REASON_dying),
+          .leaves = {ended},
+      },
+      Vector{
+          .name = "an error about a packet of a session that has ended",
+          .rfc = "RFC 5508 REQ-4",
+          .given = {.sessions = {ended}},
+          .now = now,
+          .in = ip4(router4, pool4) / icmp4_time_exceeded() / ip4(pool4, server4) / udp(40001, 53),
+          .expect = drop(dp::REASON_error_without_session),
+          .bpf = punt(dp::REASON_punt_icmp_error),
+      },
+  };
+}
+
 } // namespace
 
 std::vector<Vector> session_vectors() {
   std::vector<Vector> all;
-  for (auto some : {mapping_vectors, pool_vectors, limit_vectors}) {
+  for (auto some : {mapping_vectors, pool_vectors, limit_vectors, dying_vectors}) {
     std::vector<Vector> vectors = some();
     all.insert(all.end(), vectors.begin(), vectors.end());
   }
