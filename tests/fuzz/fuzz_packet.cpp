@@ -127,6 +127,7 @@ public:
       put = put && dp::engine_put_subscriber(engine_, &key, &value) == 0;
     require(put, "the tables do not take the entries that they took before");
     dp::worker_seed(worker_, 1);
+    refill_answers();
   }
 
   Departure run(const Record &record, uint32_t now) {
@@ -141,6 +142,8 @@ public:
     result.packet.assign(frame.data, frame.data + frame.length);
     result.partial_checksum = frame.partial_checksum != 0;
     result.transport = frame.transport;
+    if (const dp::frame *answer = dp::worker_answer(worker_))
+      result.answer.assign(answer->data, answer->data + answer->length);
     if (result.verdict != dp::VERDICT_FORWARD && frame.data != buffer.packet())
       fail("not forwarded, and yet the frame has moved", record.packet);
     return result;
@@ -185,6 +188,15 @@ private:
     result.verdict = dp::translate_frame(worker_, &frame, &result.reason);
     dp::worker_leave(worker_);
     return frame;
+  }
+
+  // The programs before may have used up this second's answers: one more a second earlier, and they
+  // are back.
+  void refill_answers() {
+    static const Bytes unknown =
+        (ip6(client6, pref64(server4)).next_header(132) / payload(20)).bytes();
+    Departure result = run({0, 1, unknown}, start - 1);
+    require(result.reason == dp::REASON_unknown_protocol, "a protocol that nobody knows");
   }
 
   // A packet of nothing but poison (version 0 or 15), in case the next one looks at its remains.
@@ -279,7 +291,7 @@ void check_forwarded(const Record &record, const Departure &result) {
 // What a run has sent; said when the fuzzer ends.
 struct Tally {
   uint64_t programs = 0, from6 = 0, from4 = 0, forwarded6 = 0, forwarded4 = 0, errors6 = 0,
-           errors4 = 0;
+           errors4 = 0, answers = 0;
 
   void add(const Record &record, const Departure &result) {
     if (record.packet.empty())
@@ -290,15 +302,36 @@ struct Tally {
     forwarded4 += result.reason == dp::REASON_translated_4to6;
     errors6 += result.reason == dp::REASON_translated_error_6to4;
     errors4 += result.reason == dp::REASON_translated_error_4to6;
+    answers += !result.answer.empty();
   }
   ~Tally() {
     std::fputs(fmt::format("{} programs: of {} IPv6 packets {} were forwarded, and {} errors; "
-                           "of {} IPv4 packets {}, and {} errors\n",
-                           programs, from6, forwarded6, errors6, from4, forwarded4, errors4)
+                           "of {} IPv4 packets {}, and {} errors; {} answers\n",
+                           programs, from6, forwarded6, errors6, from4, forwarded4, errors4,
+                           answers)
                    .c_str(),
                stderr);
   }
 };
+
+// Our own answer to a packet that was dropped: to its sender, about it, in its family.
+void check_answer(Span in, Span answer) {
+  std::string wrong = malformation(answer);
+  if (!wrong.empty())
+    fail("answered, but " + wrong, in, answer);
+  bool v6 = in[0] >> 4 == 6;
+  if (answer[0] >> 4 != in[0] >> 4 || answer.size() > (v6 ? 1280U : 576U))
+    fail("an answer of the other family, or a longer one than there may be", in, answer);
+  if (transport_checksum(answer) != SumState::right)
+    fail("an answer with a wrong checksum", in, answer);
+  Span sender = v6 ? in.subspan(8, 16) : in.subspan(12, 4);
+  Span addressee = v6 ? answer.subspan(24, 16) : answer.subspan(16, 4);
+  Span quoted = answer.subspan(v6 ? 48 : 28);
+  if (!std::equal(sender.begin(), sender.end(), addressee.begin()))
+    fail("an answer to somebody else", in, answer);
+  if (quoted.size() > in.size() || !std::equal(quoted.begin(), quoted.end(), in.begin()))
+    fail("an answer about another packet", in, answer);
+}
 
 void check(const Record &record, const Departure &zeros, const Departure &ones) {
   if (zeros.verdict != ones.verdict || zeros.reason != ones.reason)
@@ -309,6 +342,12 @@ void check(const Record &record, const Departure &zeros, const Departure &ones) 
   if (zeros.packet != ones.packet || zeros.partial_checksum != ones.partial_checksum)
     fail("bytes around the packet get into it:\n" + difference(zeros.packet, ones.packet),
          record.packet);
+  if (zeros.answer != ones.answer)
+    fail("bytes around the packet get into the answer", record.packet, zeros.answer);
+  if (!zeros.answer.empty() && zeros.verdict != dp::VERDICT_DROP)
+    fail("answered although not dropped", record.packet, zeros.answer);
+  if (!zeros.answer.empty())
+    check_answer(record.packet, zeros.answer);
   if (zeros.verdict == dp::VERDICT_FORWARD)
     check_forwarded(record, zeros);
   else if (zeros.packet != record.packet)
