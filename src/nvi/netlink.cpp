@@ -354,7 +354,7 @@ Result<void> Netlink::acknowledged(nlmsghdr *request, const std::string &what,
 template <typename Item>
 Result<std::vector<Item>>
 Netlink::dump(nlmsghdr *request, const std::string &what,
-              const std::function<std::optional<Item>(const nlmsghdr *)> &parse) {
+              const std::function<std::optional<Item>(const nlmsghdr *)> &parse, bool *not_there) {
   request->nlmsg_flags |= NLM_F_DUMP;
   Outcome outcome;
   for (int attempt = 0; attempt < dump_attempts; ++attempt) {
@@ -374,6 +374,8 @@ Netlink::dump(nlmsghdr *request, const std::string &what,
       return fresh.failure();
     socket_ = std::move(*fresh);
   }
+  if (not_there != nullptr)
+    *not_there = outcome.number == ENOENT;
   if (outcome.number == EINTR)
     return error("cannot {}: it kept changing, in {} attempts", what, dump_attempts);
   return failure_of(what, outcome.number, outcome.detail);
@@ -460,7 +462,11 @@ Result<std::vector<Route>> Netlink::routes(const RouteFilter &filter) {
       return std::nullopt;
     return route;
   };
-  return dump<Route>(request.header, "list the routes", wanted);
+  bool no_table = false;
+  auto routes = dump<Route>(request.header, "list the routes", wanted, &no_table);
+  if (!routes && no_table) // a table that never had a route is not there, and so has none
+    return std::vector<Route>{};
+  return routes;
 }
 
 Result<void> Netlink::change_route(const Route &route, uint16_t type, uint16_t flags,

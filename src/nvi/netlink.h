@@ -123,7 +123,8 @@ private:
                             std::initializer_list<int> tolerated = {});
   template <typename Item>
   Result<std::vector<Item>> dump(nlmsghdr *request, const std::string &what,
-                                 const std::function<std::optional<Item>(const nlmsghdr *)> &parse);
+                                 const std::function<std::optional<Item>(const nlmsghdr *)> &parse,
+                                 bool *not_there = nullptr);
   Result<Link> link_by(const std::function<void(nlmsghdr *)> &selector, const std::string &what);
   Result<void> change_route(const Route &route, uint16_t type, uint16_t flags,
                             const std::string &what);

@@ -25,6 +25,7 @@
 #include <gtest/gtest.h>
 #include <linux/capability.h>
 #include <linux/if_packet.h>
+#include <linux/rtnetlink.h>
 #include <map>
 #include <net/if.h>
 #include <net/if_arp.h>
@@ -368,6 +369,21 @@ TEST_F(NetlinkSocket, knows_links_and_those_that_are_not_there) {
   ASSERT_TRUE(succeeds(none));
   EXPECT_EQ(none->index, 0);
   EXPECT_TRUE(says(netlink->link("averyveryverylongname"), "is no interface name"));
+}
+
+// A machine that has not got its first address yet: the kernel has no main table to list.
+TEST_F(NetlinkSocket, a_table_that_never_had_a_route_has_none) {
+  ASSERT_EQ(::unshare(CLONE_NEWNET), 0); // where even lo is down
+  auto netlink = Netlink::open();
+  ASSERT_TRUE(succeeds(netlink));
+  for (int family : {AF_INET, AF_INET6}) {
+    Netlink::RouteFilter filter;
+    filter.family = family;
+    filter.table = RT_TABLE_MAIN;
+    auto routes = netlink->routes(filter);
+    ASSERT_TRUE(succeeds(routes));
+    EXPECT_TRUE(routes->empty());
+  }
 }
 
 TEST_F(NetlinkSocket, dumps_large_tables_whole_and_keeps_what_is_wanted) {
