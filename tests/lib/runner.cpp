@@ -306,7 +306,7 @@ private:
     auto at = [&](size_t offset) {
       return Ipv4{{in[offset], in[offset + 1], in[offset + 2], in[offset + 3]}};
     };
-    Ip4 header = ip4(at(16), at(12)).tos(0xc0).id(vector_.random & 0xffff);
+    Ip4 header = ip4(at(16), at(12)).tos(0xc0).id(static_cast<int>(vector_.random & 0xffff));
     return (header / message / quoted(in, 576 - 28)).bytes();
   }
 

@@ -420,6 +420,7 @@ TEST(HashTable, CountsNeverLessThanNothing) {
   std::atomic<bool> enough = false;
   std::atomic<bool> wrong = false;
   std::vector<std::thread> threads;
+  threads.reserve(3);
   for (int i = 0; i < 3; i++)
     threads.emplace_back([&] {
       Reader reader(table);
