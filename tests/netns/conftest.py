@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Fixtures: `gateway_lab` (everything runs, offloads on and then off), `nat_lab` (viaductd alone)
-and `bare_lab` (the test starts the daemon itself). A machine that cannot make network namespaces
-skips with exit code 77.
+"""Fixtures: `gateway_lab` (everything runs, offloads on and then off), `far_lab` (viaductd alone,
+routers and hosts further away, offloads on and then off), `nat_lab` (viaductd alone) and `bare_lab`
+(the test starts the daemon itself). A machine that cannot make network namespaces skips with exit
+code 77.
 """
 
 import pathlib
@@ -53,6 +54,14 @@ def gateway_lab(request):
         lab.start_web()
         lab.start_dns()
         lab.start_daemon(dns64=lab.DNS64)
+        yield lab
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["offloads", "no-offloads"])
+def far_lab(request):
+    with labs.Lab(offloads=request.param) as lab:
+        lab.extend()
+        lab.start_daemon(nat64=lab.ALLOW_FAR)
         yield lab
 
 

@@ -15,7 +15,12 @@
 
 The server has a real zone, example.net, and ipv4only.arpa (RFC 7050), served by an unbound of its
 own as authoritative zones; the gateway's DNS64 is the unbound that viaductd runs. The MTU is 1500
-everywhere.
+everywhere, unless a test asks for another.
+
+A test about paths longer than that calls extend(), and client and server become the first routers:
+
+    far_client ──── router6 ──MTU── client ── gateway ── server ──MTU── router4 ──── far_server
+    2001:db8:67::10          2001:db8:66::/64              192.0.2.128/30            192.0.2.10
 
 Standard library only: the smoke test runs it inside virtual machines that have little else. Names
 carry the process id, so that several labs live side by side. Everything a lab makes is removed by
@@ -50,6 +55,11 @@ POOL = "198.51.100.64"
 POOL_ROUTED = "203.0.113.10"
 STRANGER = "2001:db8:bad::10"
 PLAIN_SERVER6 = "2001:db8:80::80"
+
+FAR_CLIENT = "2001:db8:67::10"
+ROUTER6 = "2001:db8:66::2"  # towards the gateway; the client's side of that link is ::1
+FAR_SERVER = "192.0.2.10"
+ROUTER4 = "192.0.2.130"  # towards the gateway; the server's side of that link is .129
 
 CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -263,11 +273,12 @@ class Process:
 class Lab:
     """The three namespaces, what runs in them, and the user's own command to ask with."""
 
-    def __init__(self, offloads=True, pool4=(POOL,)):
+    def __init__(self, offloads=True, pool4=(POOL,), mtu=1500):
         global _serial
         _serial += 1
         self._closed = False
         self.offloads = offloads
+        self.mtu = mtu
         self.processes = []
         self.namespaces = []
         self.daemon = None
@@ -289,26 +300,32 @@ class Lab:
     def __exit__(self, *_):
         self.close()
 
-    def _wire(self, tag):
-        def namespace(role):
-            made = Namespace(f"{tag}-{role}")
-            self.namespaces.append(made)
-            return made
+    def _namespace(self, role):
+        made = Namespace(f"{self._tag}-{role}")
+        self.namespaces.append(made)
+        return made
 
-        self.client, self.gateway, self.server = map(namespace, ("client", "gateway", "server"))
-        for device, peer in (("lan", self.client), ("wan", self.server)):
-            subprocess.run(["ip", "link", "add", device, "netns", self.gateway.name, "type", "veth",
-                            "peer", "name", "eth0", "netns", peer.name], check=True)
-        self.ports = [(self.client, "eth0"), (self.gateway, "lan"), (self.gateway, "wan"),
-                      (self.server, "eth0")]
-        for where, device in self.ports:
-            where.ip("link", "set", device, "up")
+    def _link(self, mtu, *ends):
+        """A cable between two (namespace, device)."""
+        (one, device), (other, peer) = ends
+        subprocess.run(["ip", "link", "add", device, "mtu", str(mtu), "netns", one.name, "type",
+                        "veth", "peer", "name", peer, "mtu", str(mtu), "netns", other.name],
+                       check=True)
+        for where, name in ends:
+            where.ip("link", "set", name, "up")
             if not self.offloads:
-                where.run("ethtool", "-K", device, "tx", "off", "tso", "off", "gso", "off", "gro",
+                where.run("ethtool", "-K", name, "tx", "off", "tso", "off", "gso", "off", "gro",
                           "off")
-        wait_for("every port has its cable", lambda: all(
-            where.ip_json("link", "show", "dev", device)[0]["operstate"] == "UP"
-            for where, device in self.ports), every=0.01)
+        wait_for(f"{device} and {peer} have their cable", lambda: all(
+            where.ip_json("link", "show", "dev", name)[0]["operstate"] == "UP"
+            for where, name in ends), every=0.01)
+
+    def _wire(self, tag):
+        self._tag = tag
+        self.client, self.gateway, self.server = map(self._namespace,
+                                                     ("client", "gateway", "server"))
+        self._link(self.mtu, (self.gateway, "lan"), (self.client, "eth0"))
+        self._link(self.mtu, (self.gateway, "wan"), (self.server, "eth0"))
         self.client.ip("address", "add", f"{CLIENT}/64", "dev", "eth0", "nodad")
         self.gateway.ip("address", "add", f"{GATEWAY6}/64", "dev", "lan", "nodad")
         self.gateway.ip("address", "add", f"{GATEWAY4}/24", "dev", "wan")
@@ -317,6 +334,51 @@ class Lab:
         self.client.ip("-6", "route", "add", "default", "via", GATEWAY6)
         self.server.ip("route", "add", "203.0.113.0/24", "via", GATEWAY4)
 
+    def extend(self, mtu6=None, mtu4=None):
+        """Two more hosts on each side, see the drawing above. The MTUs are those of the links in
+        the middle, which no sender and no receiver sees: only an ICMP error tells of them."""
+        self.router6, self.far_client, self.router4, self.far_server = map(
+            self._namespace, ("router6", "farclient", "router4", "farserver"))
+        self._link(mtu6 or self.mtu, (self.client, "far"), (self.router6, "near"))
+        self._link(self.mtu, (self.router6, "far"), (self.far_client, "eth0"))
+        self._link(mtu4 or self.mtu, (self.server, "far"), (self.router4, "near"))
+        self._link(self.mtu, (self.router4, "far"), (self.far_server, "eth0"))
+        for where in (self.client, self.router6):
+            where.sysctl("net/ipv6/conf/all/forwarding", 1)
+        for where in (self.server, self.router4):
+            where.sysctl("net/ipv4/conf/all/forwarding", 1)
+        for where in self.namespaces:
+            # Errors are what these tests count; no test waits for the kernel's limit.
+            where.sysctl("net/ipv6/icmp/ratelimit", 0)
+            where.sysctl("net/ipv4/icmp_ratelimit", 0)
+            where.sysctl("net/ipv4/tcp_mtu_probing", 0)
+
+        self._extend6("2001:db8:66::1", "2001:db8:67::1")
+        self._extend4("192.0.2.129", "192.0.2.9")
+
+    def _extend6(self, first, second):
+        self.client.ip("address", "add", f"{first}/64", "dev", "far", "nodad")
+        self.router6.ip("address", "add", f"{ROUTER6}/64", "dev", "near", "nodad")
+        self.router6.ip("address", "add", f"{second}/64", "dev", "far", "nodad")
+        self.far_client.ip("address", "add", f"{FAR_CLIENT}/64", "dev", "eth0", "nodad")
+        self.far_client.ip("-6", "route", "add", "default", "via", second)
+        self.router6.ip("-6", "route", "add", "default", "via", first)
+        self.client.ip("-6", "route", "add", "2001:db8:67::/64", "via", ROUTER6)
+        self.gateway.ip("-6", "route", "add", "2001:db8:66::/47", "via", CLIENT)
+
+    def _extend4(self, first, second):
+        self.server.ip("address", "add", f"{first}/30", "dev", "far")
+        self.router4.ip("address", "add", f"{ROUTER4}/30", "dev", "near")
+        self.router4.ip("address", "add", f"{second}/29", "dev", "far")
+        self.far_server.ip("address", "add", f"{FAR_SERVER}/29", "dev", "eth0")
+        self.far_server.ip("route", "add", "default", "via", second)
+        self.router4.ip("route", "add", "default", "via", first)
+        self.server.ip("route", "add", "192.0.2.8/29", "via", ROUTER4)
+        self.gateway.ip("route", "add", "192.0.2.0/24", "via", SERVER)
+
+    # Who may use the gateway once there are hosts further away.
+    ALLOW_FAR = {"allow": ["2001:db8:64::/64", "2001:db8:66::/47"]}
+
     # --- programs -------------------------------------------------------------------------------
 
     def start(self, name, where, args, **options):
@@ -324,29 +386,30 @@ class Lab:
         self.processes.append(process)
         return process
 
-    def _start_listening(self, name, args, address, port):
-        """Starts a server in the server namespace and waits until it takes a TCP connection."""
-        process = self.start(name, self.server, args)
+    def _start_listening(self, name, args, address, port, where=None):
+        """Starts a server (on the server) and waits until it takes a TCP connection."""
+        where = where or self.server
+        process = self.start(name, where, args)
 
         def ready():
             if not process.running():
                 raise LabError(f"{name} ended at its start\n{process.said()}")
-            with self.server.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            with where.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
                 return probe.connect_ex((address, port)) == 0
 
         wait_for(f"{name} listens at {address}:{port}", ready)
         return process
 
-    def start_web(self):
-        """nginx on the server; returns the folder it serves."""
+    def start_web(self, where=None, address=SERVER):
+        """nginx (on the server); returns the folder it serves."""
         root = self.folder / "www"
         root.mkdir(exist_ok=True)
         (root / "index.html").write_text("Hello from the IPv4-only server.\n", encoding="ascii")
         self.web_log = self.folder / "access.log"
         config = self.folder / "nginx.conf"
-        config.write_text(_NGINX.format(folder=self.folder, address=SERVER), encoding="ascii")
+        config.write_text(_NGINX.format(folder=self.folder, address=address), encoding="ascii")
         self._start_listening("nginx", ["nginx", "-p", self.folder, "-e", "stderr", "-c", config],
-                              SERVER, 80)
+                              address, 80, where)
         return root
 
     def start_dns(self):
