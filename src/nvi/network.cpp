@@ -32,6 +32,7 @@ namespace {
 
 constexpr unsigned min_mtu = 1280; // RFC 8200 5
 constexpr unsigned max_mtu = 65535;
+constexpr unsigned ethernet_mtu = 1500;
 constexpr unsigned header_difference = 20; // IPv6 header minus IPv4 header
 
 template <typename Range, typename Value> bool has(const Range &range, const Value &value) {
@@ -73,7 +74,7 @@ std::vector<Route> wanted_routes(const Plan &plan, int interface) {
 Result<void> check_numbers(const Plan &plan) {
   if (plan.interface.empty() || plan.interface.size() >= IFNAMSIZ)
     return error("\"{}\" is no interface name: 1 to {} characters", plan.interface, IFNAMSIZ - 1);
-  if (plan.mtu < min_mtu || plan.mtu > max_mtu)
+  if (plan.mtu != 0 && (plan.mtu < min_mtu || plan.mtu > max_mtu))
     return error("an MTU of {} is not possible for {}: IPv6 needs {} to {}", plan.mtu,
                  plan.interface, min_mtu, max_mtu);
   return {};
@@ -94,6 +95,15 @@ struct Network::Surroundings {
   std::vector<Route> foreign;          // somebody else's to the interface, for what the plan names
   std::vector<ProxyNeighbour> proxies; // all for IPv4
 
+  // No packet that a port can carry is too large for the interface; what is too large for another
+  // port, that port's route answers.
+  unsigned largest_port_mtu() const {
+    unsigned largest = ethernet_mtu;
+    for (const Link &port : links)
+      if (port.type == ARPHRD_ETHER && (port.flags & IFF_UP) != 0)
+        largest = std::max(largest, port.mtu);
+    return std::min(largest, max_mtu);
+  }
   const Link *link(int index) const {
     const auto found = std::ranges::find(links, index, &Link::index);
     return found == links.end() ? nullptr : &*found;
@@ -296,14 +306,17 @@ Result<void> Network::refresh() {
   return apply(Plan(*plan_), Settings::leave);
 }
 
-Result<void> Network::apply(const Plan &plan, Settings settings) {
+Result<void> Network::apply(const Plan &wish, Settings settings) {
   warnings_.clear();
-  if (plan_ && plan_->interface != plan.interface)
+  if (plan_ && plan_->interface != wish.interface)
     return error("the interface is {} and cannot become {} while running: restart viaductd",
-                 plan_->interface, plan.interface);
-  auto around = look(plan.interface);
+                 plan_->interface, wish.interface);
+  auto around = look(wish.interface);
   if (!around)
     return around.failure();
+  Plan plan = wish;
+  if (plan.mtu == 0)
+    plan.mtu = around->largest_port_mtu();
   if (auto good = check_around(plan, *around); !good)
     return good;
   if (around->interface.index == 0)
@@ -333,7 +346,7 @@ Result<void> Network::apply(const Plan &plan, Settings settings) {
   undo.keep();
   if (!plan_)
     link_before_ = around->interface;
-  plan_ = plan;
+  plan_ = wish;
   for (const ProxyNeighbour &entry : around->proxies) {
     const Proxy known{entry.interface, std::get<Ipv4>(entry.address)};
     if (entry.protocol == route_protocol && wanted.contains(known))

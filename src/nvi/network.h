@@ -31,7 +31,9 @@ struct Plan {
   std::string interface;         // an existing tun, see Tun
   std::vector<Prefix6> prefixes; // routed to it
   std::vector<Ipv4> pool;        // routed to it
-  unsigned mtu = 1500;           // of the IPv6 path; the pool's routes get 20 less (RFC 7915 1.4)
+  // Of the IPv6 path; the pool's routes get 20 less (RFC 7915 1.4). 0: that of the largest Ethernet
+  // port that is up, at least 1500, and again whenever the ports change.
+  unsigned mtu = 0;
   bool operator==(const Plan &) const = default;
 };
 
@@ -73,7 +75,7 @@ private:
   Result<void> check_pool(const Plan &plan, const Surroundings &around);
   Result<void> check_prefixes(const Plan &plan, const Surroundings &around);
   Result<void> check_routes(const Plan &plan, Surroundings &around);
-  Result<void> apply(const Plan &plan, Settings settings);
+  Result<void> apply(const Plan &wish, Settings settings);
   Result<void> apply_settings(const std::string &interface, Undo &undo);
   Result<void> set_flag(const Link &link, unsigned flag, bool on, Undo &undo);
   Result<void> apply_link(const Plan &plan, const Link &link, Undo &undo);

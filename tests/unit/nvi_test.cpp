@@ -547,6 +547,25 @@ protected:
   std::unique_ptr<Network> network_;
 };
 
+TEST_F(AroundTheInterface, the_mtu_is_that_of_the_largest_port) {
+  const std::string small = "203.0.113.10 proto 86 scope link mtu 1480 \n",
+                    large = "203.0.113.10 proto 86 scope link mtu 8980 \n";
+  ASSERT_TRUE(succeeds(network_->apply(plan_)));
+  EXPECT_TRUE(contains(output("ip link show nvi0"), "mtu 1500"));
+  EXPECT_EQ(output("ip route show 203.0.113.10 dev nvi0"), small);
+
+  output("ip link set lan0 mtu 9000");
+  ASSERT_TRUE(succeeds(network_->refresh()));
+  EXPECT_TRUE(contains(output("ip link show nvi0"), "mtu 9000"));
+  EXPECT_EQ(output("ip route show 203.0.113.10 dev nvi0"), large);
+
+  output("ip link add unused mtu 16000 type veth peer name unused1"); // but it is down
+  output("ip link set lan0 mtu 1280");
+  ASSERT_TRUE(succeeds(network_->refresh()));
+  EXPECT_TRUE(contains(output("ip link show nvi0"), "mtu 1500"));
+  EXPECT_EQ(output("ip route show 203.0.113.10 dev nvi0"), small);
+}
+
 TEST_F(AroundTheInterface, apply_changes_only_differences_and_remove_leaves_nothing) {
   const auto before = snapshot();
   ASSERT_TRUE(succeeds(network_->apply(plan_)));
