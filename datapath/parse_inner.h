@@ -24,7 +24,8 @@ STEP enum verdict parse_inner_transport(struct packet *p, __u8 protocol, __u32 c
   p->headers->transport = (__u16)cursor;
   p->headers->transport_length = declared;
   first = take(p, &cursor, 8);
-  if (!first || declared < 8)
+  /* Longer than IPv4 can say: it was not ours, and its length would not fit the header we write. */
+  if (!first || declared < 8 || declared > 65535U - IPV4_HEADER)
     return drop(p, REASON_inner_packet);
   p->transport[0] = load32(first);
   p->transport[1] = load32(first + 4);

@@ -395,6 +395,10 @@ std::vector<Vector> refusals() {
               ip4(router4, pool4) / icmp4_time_exceeded() / ip4(pool4, server4).protocol(47) /
                   payload(20),
               dp::REASON_inner_packet),
+      refused("an error about a packet longer than any that IPv4 can carry", "RFC 791 3.1",
+              ip6(router6, server6) / icmp6_time_exceeded() / ip6(server6, client6).length(65520) /
+                  udp(53, 1234) / payload(20),
+              dp::REASON_inner_packet),
       refused("an error with a wrong checksum", "RFC 5508 REQ-3",
               ip4(router4, pool4) / icmp4_time_exceeded().bad_checksum() / sent4(),
               dp::REASON_icmp_checksum),
