@@ -94,11 +94,11 @@ struct headers {
   __u8 traffic_class; /* or type of service */
   __u8 hop_limit;     /* or time to live */
   __u8 tcp_flags;
-  __u8 icmp_reply;    /* an echo reply, not a request */
-  __u8 zero_checksum; /* UDP over IPv4 that came without a checksum */
-  __u8 icmp_error;    /* ICMP that is about another packet, see scratch.inside */
-  __u16 transport;    /* offset of the transport header */
-  __u16 pad2;
+  __u8 icmp_reply;        /* an echo reply, not a request */
+  __u8 zero_checksum;     /* UDP over IPv4 that came without a checksum */
+  __u8 icmp_error;        /* ICMP that is about another packet, see scratch.inside */
+  __u16 transport;        /* offset of the transport header */
+  __u16 transport_header; /* its length; TCP options included */
   __u32 transport_length; /* bytes from there to the end */
 };
 
@@ -148,10 +148,11 @@ struct packet {
   const __u8 *head;
   const struct policy *policy;
   struct scratch *scratch;
-  __u32 head_length; /* valid bytes in head, at most HEAD_BYTES */
-  __u32 length;      /* of the whole packet */
-  __u32 segments;    /* on the wire, of a super-packet; at least 1 */
-  __u32 now;         /* second of CLOCK_MONOTONIC */
+  __u32 head_length;  /* valid bytes in head, at most HEAD_BYTES */
+  __u32 length;       /* of the whole packet */
+  __u32 segments;     /* on the wire, of a super-packet; at least 1 */
+  __u32 segment_size; /* most bytes of payload in each of them; 0: no super-packet */
+  __u32 now;          /* second of CLOCK_MONOTONIC */
   __u32 random;
   __u32 partial_checksum;
 

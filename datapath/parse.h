@@ -35,6 +35,7 @@ STEP enum verdict parse_tcp(struct packet *p, __u32 cursor) {
   header_length = (tcp[12] >> 4) * 4U;
   if (header_length < TCP_HEADER || header_length > p->headers->transport_length)
     return drop(p, REASON_bad_tcp_header);
+  p->headers->transport_header = (__u16)header_length;
   p->headers->tcp_flags = tcp[13];
   return VERDICT_NEXT;
 }
@@ -49,6 +50,7 @@ STEP enum verdict parse_udp(struct packet *p, __u32 cursor) {
   /* Shorter than the packet is right: what follows are UDP options (RFC 9868). */
   if (length < UDP_HEADER || length > p->headers->transport_length)
     return drop(p, REASON_bad_udp_length);
+  p->headers->transport_header = UDP_HEADER;
   if (load16(udp + 6) != 0 || p->partial_checksum)
     return VERDICT_NEXT;
   if (p->headers->family == FAMILY_6)

@@ -16,10 +16,19 @@ enum {
   DF = 0x4000,
 };
 
+/* Of the packets on the wire: a super-packet is judged by its segments, it never meets a link. */
+STEP __u32 longest_on_the_wire(const struct packet *p) {
+  __u32 transport = p->headers->transport_length;
+
+  if (p->segment_size && p->headers->transport_header + p->segment_size < transport)
+    transport = p->headers->transport_header + p->segment_size;
+  return transport;
+}
+
 STEP void ipv4_header(struct packet *p) {
   __be32 *h = p->rewrite->network;
   __u32 length = IPV4_HEADER + p->headers->transport_length;
-  bool may_fragment = length <= LONGEST_WITHOUT_DF;
+  bool may_fragment = IPV4_HEADER + longest_on_the_wire(p) <= LONGEST_WITHOUT_DF;
   __u32 sum = 0;
 
   /* version, header length, type of service (the traffic class), total length */

@@ -74,6 +74,7 @@ STEP bool packet_init(struct __sk_buff *skb, struct packet *p) {
   packet_start(p, &workspace->scratch);
   p->head = workspace->head;
   p->segments = skb->gso_segs ? skb->gso_segs : 1;
+  p->segment_size = skb->gso_size;
   p->now = testing ? test_now : (__u32)(bpf_ktime_get_ns() / 1000000000ULL);
   p->random = testing ? test_random : bpf_get_prandom_u32();
   return load_head(skb, p, workspace->head);

@@ -297,6 +297,7 @@ enum verdict translate_frame(struct worker *worker, struct frame *frame, enum re
   p.length = frame->length;
   p.head_length = frame->length < HEAD_BYTES ? frame->length : HEAD_BYTES;
   p.segments = frame->segments ? frame->segments : 1;
+  p.segment_size = frame->segment_size;
   p.partial_checksum = frame->partial_checksum;
   p.random = next_random(worker);
   worker->frame = frame;

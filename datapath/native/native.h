@@ -30,8 +30,9 @@ struct frame {
   __u8 partial_checksum; /* in/out: the transport checksum holds a pseudo-header sum only
                             (CHECKSUM_PARTIAL) */
   __u8 pad[3];
-  __u32 segments;  /* in: packets on the wire that this is one super-packet of; at least 1 */
-  __u32 transport; /* out, when forwarded: offset of the transport header from data */
+  __u32 segments;     /* in: packets on the wire that this is one super-packet of; at least 1 */
+  __u32 segment_size; /* in: most bytes of TCP payload in each of those; 0: no super-packet */
+  __u32 transport;    /* out, when forwarded: offset of the transport header from data */
 };
 
 struct engine;

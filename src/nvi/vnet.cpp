@@ -38,6 +38,7 @@ uint8_t without_ecn(uint8_t type) {
 bool take_offloads(const VnetHeader &header, dp::frame &frame) {
   frame.partial_checksum = (header.flags & VNET_NEEDS_CSUM) != 0;
   frame.segments = 1;
+  frame.segment_size = 0;
   if (frame.partial_checksum && header.csum_start + header.csum_offset + 2U > frame.length)
     return false;
   uint8_t type = without_ecn(header.gso_type);
@@ -51,6 +52,7 @@ bool take_offloads(const VnetHeader &header, dp::frame &frame) {
   if (tcp == 0 || is_ipv6(frame) != (type == VNET_GSO_TCPV6))
     return false;
   uint32_t payload = frame.length - header.csum_start - tcp;
+  frame.segment_size = header.gso_size;
   frame.segments = payload == 0 ? 1 : (payload + header.gso_size - 1) / header.gso_size;
   return true;
 }

@@ -184,6 +184,7 @@ private:
     frame.length = static_cast<uint32_t>(record.packet.size());
     frame.partial_checksum = record.flags & FLAG_PARTIAL;
     frame.segments = record.segments;
+    frame.segment_size = record.segments > 1 ? 1000 : 0;
     dp::worker_enter(worker_);
     result.verdict = dp::translate_frame(worker_, &frame, &result.reason);
     dp::worker_leave(worker_);

@@ -214,6 +214,7 @@ private:
     auto ran = target_.run({.packet = arriving.bytes,
                             .partial_checksum = partial || step.partial_checksum,
                             .segments = step.segments,
+                            .segment_size = step.segment_size,
                             .now = now_,
                             .random = vector_.random});
     if (!ran)
@@ -418,7 +419,8 @@ std::string cannot_carry(const Vector &vector, const Target &target) {
   for (const Step &step : vector.steps()) {
     std::string why = target.cannot_carry({.packet = step.in.image({}).bytes,
                                            .partial_checksum = step.partial_checksum,
-                                           .segments = step.segments});
+                                           .segments = step.segments,
+                                           .segment_size = step.segment_size});
     if (!why.empty())
       return why;
   }

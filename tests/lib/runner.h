@@ -32,6 +32,7 @@ struct Arrival {
   Bytes packet;
   bool partial_checksum = false;
   uint32_t segments = 1;
+  uint32_t segment_size = 0;
   uint32_t now = 0;
   uint32_t random = 0; // every random number is this one
 };

@@ -103,6 +103,7 @@ std::vector<Step> Vector::steps() const {
                              .bpf = bpf,
                              .leaves = leaves,
                              .segments = segments,
+                             .segment_size = segment_size,
                              .partial_checksum = partial_checksum}};
   all.insert(all.end(), then.begin(), then.end());
   return all;

@@ -158,6 +158,7 @@ struct Step {
   OnBpf bpf = handled;
   std::vector<Check> leaves = {}; // state afterwards
   uint32_t segments = 1;
+  uint32_t segment_size = 0;     // TCP payload of each segment; 0: no super-packet
   bool partial_checksum = false; // says so to the data path whatever `in` holds
 };
 
@@ -176,6 +177,7 @@ struct Vector {
   OnBpf bpf = handled;
   std::vector<Check> leaves = {};
   uint32_t segments = 1;
+  uint32_t segment_size = 0; // TCP payload of each segment; 0: no super-packet
   bool partial_checksum = false;
   // The others.
   std::vector<Step> then = {};

@@ -55,12 +55,7 @@ def test_download(lab):
     assert server_learned(lab) == lab.middle
 
 
-# A super-packet of segments that IPv4 routers may fragment leaves with DF set, because the whole is
-# longer than 1260 bytes: each segment is then refused by the router, and none arrives.
-SUPER_PACKETS = pytest.mark.xfail(strict=True, reason="DF of super-packets of small segments")
-
-
-@pytest.mark.parametrize("offloads", [pytest.param(True, marks=SUPER_PACKETS), False],
+@pytest.mark.parametrize("offloads", [True, False],
                          ids=["offloads", "no-offloads"])
 def test_a_link_that_is_smaller_than_ipv6_allows(offloads):
     with far_lab_with(offloads, mtu4=1000) as lab:

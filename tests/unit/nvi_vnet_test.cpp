@@ -67,6 +67,7 @@ TEST_P(TakeOffloads, SaysWhatThereIs) {
     return;
   EXPECT_EQ(frame.partial_checksum != 0, one.partial);
   EXPECT_EQ(frame.segments, one.segments);
+  EXPECT_EQ(frame.segment_size, one.header.gso_type == VNET_GSO_NONE ? 0 : one.header.gso_size);
   EXPECT_EQ(frame.data, packet.data());
   EXPECT_EQ(packet, one.packet);
 }

@@ -61,6 +61,7 @@ Result<Departure> NativeTarget::run(const Arrival &arrival) {
   frame.length = static_cast<uint32_t>(arrival.packet.size());
   frame.partial_checksum = arrival.partial_checksum;
   frame.segments = arrival.segments;
+  frame.segment_size = arrival.segment_size;
   dp::worker_set_now(worker_.get(), arrival.now);
   dp::worker_fix_random(worker_.get(), arrival.random);
 

@@ -325,6 +325,27 @@ std::vector<Vector> segment_vectors() {
           .out = ip4(pool4, server4).df() / outbound_translated().ack(1) / payload(60000),
           .leaves = {flow().packets(42).bytes(60060)},
           .segments = 42,
+          .segment_size = 1440,
+      },
+      Vector{
+          .name = "a super packet of segments of 1260 bytes goes with DF clear",
+          .rfc = "RFC 7915 5",
+          .given = {.sessions = {flow()}},
+          .in = ip6(client6, server6) / outbound().ack(1) / payload(12000),
+          .expect = FORWARD,
+          .out = ip4(pool4, server4).any_id() / outbound_translated().ack(1) / payload(12000),
+          .segments = 10,
+          .segment_size = 1220,
+      },
+      Vector{
+          .name = "a super packet of segments of 1261 bytes goes with DF set",
+          .rfc = "RFC 7915 5",
+          .given = {.sessions = {flow()}},
+          .in = ip6(client6, server6) / outbound().ack(1) / payload(12000),
+          .expect = FORWARD,
+          .out = ip4(pool4, server4).df() / outbound_translated().ack(1) / payload(12000),
+          .segments = 10,
+          .segment_size = 1221,
       },
       Vector{
           .name = "a super packet of TCP from IPv4 stays whole",
@@ -335,6 +356,7 @@ std::vector<Vector> segment_vectors() {
           .out = ip6(server6, client6) / inbound_translated().ack(1) / payload(60000),
           .leaves = {flow().packets(42).bytes(60060)},
           .segments = 42,
+          .segment_size = 1440,
       },
   };
 }
