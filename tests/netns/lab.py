@@ -386,7 +386,7 @@ class Lab:
         self.processes.append(process)
         return process
 
-    def _start_listening(self, name, args, address, port, where=None):
+    def start_listening(self, name, args, address, port, where=None):
         """Starts a server (on the server) and waits until it takes a TCP connection."""
         where = where or self.server
         process = self.start(name, where, args)
@@ -400,16 +400,17 @@ class Lab:
         wait_for(f"{name} listens at {address}:{port}", ready)
         return process
 
-    def start_web(self, where=None, address=SERVER):
-        """nginx (on the server); returns the folder it serves."""
+    def start_web(self, where=None, address=SERVER, more=""):
+        """nginx (on the server); returns the folder it serves. `more` goes into its http block."""
         root = self.folder / "www"
         root.mkdir(exist_ok=True)
         (root / "index.html").write_text("Hello from the IPv4-only server.\n", encoding="ascii")
         self.web_log = self.folder / "access.log"
         config = self.folder / "nginx.conf"
-        config.write_text(_NGINX.format(folder=self.folder, address=address), encoding="ascii")
-        self._start_listening("nginx", ["nginx", "-p", self.folder, "-e", "stderr", "-c", config],
-                              address, 80, where)
+        config.write_text(_NGINX.format(folder=self.folder, address=address, more=more),
+                          encoding="ascii")
+        self.start_listening("nginx", ["prlimit", "--nofile=8192:8192", "nginx", "-p", self.folder,
+                                       "-e", "stderr", "-c", config], address, 80, where)
         return root
 
     def start_dns(self):
@@ -423,7 +424,7 @@ class Lab:
                      "  for-downstream: yes\n  for-upstream: no\n  fallback-enabled: no\n")
         config = self.folder / "zones.conf"
         config.write_text(text, encoding="ascii")
-        self._start_listening("zones", ["unbound", "-d", "-p", "-c", config], SERVER, 53)
+        self.start_listening("zones", ["unbound", "-d", "-p", "-c", config], SERVER, 53)
 
     def command_with_dns(self, args, resolver=GATEWAY6):
         """args for Namespace.run, with an /etc/resolv.conf of their own that names the resolver."""
@@ -536,7 +537,7 @@ daemon off;
 master_process off;
 pid {folder}/nginx.pid;
 error_log stderr;
-events {{ worker_connections 256; }}
+events {{ worker_connections 2048; }}
 http {{
   access_log {folder}/access.log;
   client_body_temp_path {folder}/nginx-body;
@@ -545,6 +546,7 @@ http {{
   uwsgi_temp_path {folder}/nginx-uwsgi;
   scgi_temp_path {folder}/nginx-scgi;
   server {{ listen {address}:80; root {folder}/www; }}
+{more}
 }}
 """
 
