@@ -24,6 +24,7 @@ struct Options {
   std::string what;       // show
   std::string file;       // check
   bool canonical = false; // check
+  std::string reason;     // explain
 };
 
 // One line of the table in main.cpp.
@@ -39,6 +40,8 @@ void complain(std::string_view message);
 
 void check_options(CLI::App &app, Options &options);
 int check(const Options &options);
+void explain_options(CLI::App &app, Options &options);
+int explain(const Options &options);
 void show_options(CLI::App &app, Options &options);
 int show(const Options &options);
 int reload(const Options &options);

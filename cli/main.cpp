@@ -14,13 +14,16 @@ namespace {
 
 using namespace viaduct;
 
-constexpr std::array<cli::Subcommand, 4> subcommands = {{
+constexpr std::array<cli::Subcommand, 5> subcommands = {{
     {"check", "Check a configuration file, without a running viaductd", cli::check_options,
      cli::check},
     {"show", "Show the status, or the sessions, bindings, pools or counters", cli::show_options,
      cli::show},
     {"reload", "Make viaductd read its configuration again; if that is wrong, the old one stays",
      nullptr, cli::reload},
+    {"explain",
+     "Say what a counter means, what makes it grow and what to do; works without viaductd",
+     cli::explain_options, cli::explain},
     {"version", "Print this command's version, and the running viaductd's", cli::version_options,
      cli::version},
 }};
@@ -29,6 +32,7 @@ constexpr const char *examples = R"(Examples:
   viaduct show                       how the gateway is
   viaduct show sessions              who talks to whom
   viaduct show counters --json       for scripts: a JSON array of objects
+  viaduct explain no_port            what this counter means, and what to do
   viaduct check viaduct.toml && viaduct reload
 
 Environment:

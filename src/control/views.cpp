@@ -3,6 +3,7 @@
 
 #include "base/address.h"
 #include "base/version.h"
+#include "control/reasons.h"
 
 #include <algorithm>
 #include <array>
@@ -19,24 +20,6 @@ using nlohmann::json;
 
 // One step looks at no more rows than this; a step that finds none is `again`.
 constexpr size_t rows_per_step = 64;
-
-// What an X-macro's list gives: the enum's order is the list's.
-struct Reason {
-  const char *name;
-  const char *kind;
-  const char *help;
-};
-constexpr const char *kind_EVENT = "event";
-constexpr const char *kind_DONE = "done";
-constexpr const char *kind_PASS = "pass";
-constexpr const char *kind_DROP = "drop";
-constexpr const char *kind_PUNT = "punt";
-constexpr std::array<Reason, dp::REASON_COUNT> reasons = {{
-    {"none", kind_EVENT, ""},
-#define REASON(name, kind, rfc, help) {#name, kind_##kind, help},
-#include "datapath/reasons.def"
-#undef REASON
-}};
 
 std::string protocol_name(uint8_t protocol) {
   switch (protocol) {
@@ -261,7 +244,7 @@ json pool_item(const dp::pool_address &pool, const PoolUse &use) {
 }
 
 json counter_item(dp::reason reason, uint64_t value) {
-  const auto &row = reasons[reason];
+  const auto &row = reason_texts()[reason];
   return {{"name", row.name}, {"value", value}, {"kind", row.kind}, {"help", row.help}};
 }
 

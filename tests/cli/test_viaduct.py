@@ -246,6 +246,50 @@ def test_the_daemon_goes_away_in_the_middle(directory):
         json.loads(result.stdout)
 
 
+# --- explain -------------------------------------------------------------------------------------
+
+REASONS = re.findall(r'^REASON\((\w+), (\w+), "([^"]*)",\s*"([^"]*)"\)',
+                     open(os.environ["REASONS_DEF"]).read(), re.MULTILINE)
+
+
+def test_explain_lists_every_counter_of_reasons_def():
+    lines = good(viaduct("explain")).splitlines()
+    assert [line.split()[0] for line in lines] == ["COUNTER"] + [name for name, *_ in REASONS]
+    items = json.loads(good(viaduct("explain", "--json")))
+    assert [(item["name"], item["kind"].upper(), item["rfc"], item["help"]) for item in items] == REASONS
+
+
+@pytest.mark.parametrize("name, kind, rfc, text", REASONS)
+def test_explain_one(name, kind, rfc, text):
+    output = good(viaduct("explain", name))
+    assert output.startswith(f"{name}\n\n")
+    assert all(len(line) <= 80 and line == line.rstrip() for line in output.splitlines())
+    titles = [line.split()[0] for line in output.splitlines()[2:] if not line.startswith(" ")]
+    assert titles == ["means", "kind", "standard", "causes", "do"]
+    words = " ".join(output.split())
+    assert f"means {text} kind {kind.lower()}: " in words
+    assert f"standard {rfc or 'none: our own'} causes " in words
+    item, = json.loads(good(viaduct("explain", name, "--json")))
+    assert item["name"] == name
+    assert words.endswith(f"causes {item['causes']} do {item['advice']}")
+    assert len(item["causes"]) > 20 and item["advice"].endswith(".")
+
+
+@pytest.mark.parametrize("word, near", [
+    ("no_prot", ["no_port"]), ("tcp_not_sin", ["tcp_not_syn"]), ("dieing", ["dying"]),
+    ("quota", ["subscriber_quota"]), ("none", [])])
+def test_explain_of_an_unknown_name_says_the_nearest(word, near):
+    message = failed(viaduct("explain", word), 2)
+    assert f'there is no counter "{word}"' in message
+    for name in near:
+        assert name in message
+
+
+def test_explain_of_garbage():
+    for word in ("x" * 100000, "\x1b[31m", "é" * 30, " "):
+        assert len(failed(viaduct("explain", word), 2)) < 200
+
+
 # --- reload, version, check ----------------------------------------------------------------------
 
 def test_reload(daemon):
@@ -300,7 +344,7 @@ def test_check_of_a_wrong_configuration(directory):
 @pytest.mark.parametrize("arguments", [
     [], ["shwo"], ["show", "everything"], ["show", "sessions", "--all"], ["show", "status", "more"],
     ["check"], ["reload", "now"], ["--socket"], ["show", "--wrong"], ["check", "x", "--json=7x"],
-    ["check", "x", "--json", "--canonical"]])
+    ["check", "x", "--json", "--canonical"], ["explain", "no_port", "dying"]])
 def test_wrong_usage(arguments):
     message = failed(viaduct(*arguments), 2)
     assert len(message.splitlines()) == 1
@@ -308,7 +352,7 @@ def test_wrong_usage(arguments):
 
 def test_help():
     text = good(viaduct("--help"))
-    for word in ("check", "show", "reload", "version", "--socket", "VIADUCT_SOCKET",
+    for word in ("check", "show", "reload", "explain", "version", "--socket", "VIADUCT_SOCKET",
                  "/run/viaduct/control.sock", "Exit codes"):
         assert word in text
     assert "--json" in good(viaduct("show", "--help"))
