@@ -10,6 +10,7 @@
 #include "datapath/icmp_error.h"
 #include "datapath/packet.h"
 #include "datapath/session.h"
+#include "datapath/stateless.h"
 
 STEP struct icmp_message answer6(const struct packet *p) {
   switch (p->reason) {
@@ -48,8 +49,11 @@ STEP bool may_be_answered(struct packet *p) {
   if (p->headers->icmp_error)
     return false; /* no error about an error, RFC 4443 2.4 (e) */
   if (p->headers->family == FAMILY_4)
-    return find_pool_address(p, p->in->destination.word[0]) && !is_no_host4(p->in->source.word[0]);
-  return !is_no_host6(&p->in->source) && find_prefix(p, &p->in->destination) && is_allowed(p);
+    return !is_no_host4(p->in->source.word[0]) &&
+           (find_pool_address(p, p->in->destination.word[0]) ||
+            find_map4(p, p->in->destination.word[0]));
+  return !is_no_host6(&p->in->source) && find_prefix(p, &p->in->destination) &&
+         (is_allowed(p) || find_map6(p, &p->in->source));
 }
 
 #endif

@@ -1,33 +1,17 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only
  *
- * classify: which policy a packet belongs to. IPv6 to one of the prefixes goes out, IPv4 to one of
- * the pool's addresses comes back; the rest is not ours. No table is asked here.
+ * classify: which policy a packet belongs to. What comes from a mapped IPv6 address or goes to a
+ * mapped IPv4 address is translated without state; an ICMPv6 error belongs where the packet inside
+ * does, whoever sends it. Of the rest, IPv6 to one of the prefixes goes
+ * out, IPv4 to one of the pool's addresses comes back, and what remains is not ours. No table is
+ * asked here.
  */
 #ifndef VIADUCT_DATAPATH_CLASSIFY_H
 #define VIADUCT_DATAPATH_CLASSIFY_H
 
 #include "datapath/packet.h"
 #include "datapath/rfc6052.h"
-
-/* Unspecified, loopback, IPv4-mapped and -compatible (all in ::/32 here), link-local, multicast. */
-STEP bool is_no_host6(const struct address *a) {
-  if (a->word[0] == 0)
-    return true;
-  return (a->word[0] & BE32(0xffc00000)) == BE32(0xfe800000) || a->byte[0] == 0xff;
-}
-
-/* Copies the prefix that `address` lies in to p->prefix. */
-STEP bool find_prefix(struct packet *p, const struct address *address) {
-  for (int i = 0; i < MAX_PREFIXES; i++) {
-    if (i >= p->policy->prefix_count)
-      break;
-    if (in_prefix(address, &p->policy->prefix[i])) {
-      *p->prefix = p->policy->prefix[i];
-      return true;
-    }
-  }
-  return false;
-}
+#include "datapath/stateless.h"
 
 /* The pool's entry for an address, by halving: it is sorted. NULL if there is none. The bounds lie
  * in scratch so that the verifier does not follow each of the 2^7 ways through the loop. */
@@ -56,10 +40,6 @@ STEP const struct pool_address *find_pool_address(const struct packet *p, __be32
   return NULL;
 }
 
-STEP bool is_refused_private(const struct packet *p, __be32 address) {
-  return !p->policy->allow_private_ipv4 && is_well_known(p->prefix) && is_private4(address);
-}
-
 STEP enum verdict classify_outbound(struct packet *p) {
   __be32 destination;
 
@@ -79,6 +59,8 @@ STEP enum verdict classify_outbound(struct packet *p) {
     return drop(p, REASON_bad_destination);
   if (is_refused_private(p, destination))
     return drop(p, REASON_private_destination);
+  if (p->headers->opaque)
+    return drop(p, REASON_unknown_protocol);
   set_address4(&p->out->destination, destination);
   return VERDICT_NEXT;
 }
@@ -88,11 +70,22 @@ STEP enum verdict classify_inbound(struct packet *p) {
     return pass(p, REASON_not_ours);
   if (is_no_host4(p->in->source.word[0]))
     return drop(p, REASON_bad_source);
-  return VERDICT_NEXT;
+  return p->headers->opaque ? drop(p, REASON_unknown_protocol) : VERDICT_NEXT;
+}
+
+STEP enum verdict classify6(struct packet *p) {
+  if (!TARGET_PUNTS && p->headers->icmp_error && p->policy->map_count)
+    return find_map6(p, &p->scratch->inside.in.destination) ? stateless_error_outbound(p)
+                                                            : classify_outbound(p);
+  return find_map6(p, &p->in->source) ? stateless_outbound(p) : classify_outbound(p);
+}
+
+STEP enum verdict classify4(struct packet *p) {
+  return find_map4(p, p->in->destination.word[0]) ? stateless_inbound(p) : classify_inbound(p);
 }
 
 STEP enum verdict classify(struct packet *p) {
-  return p->headers->family == FAMILY_6 ? classify_outbound(p) : classify_inbound(p);
+  return p->headers->family == FAMILY_6 ? classify6(p) : classify4(p);
 }
 
 #endif

@@ -90,7 +90,7 @@ struct tuple {
 /* What parse found. */
 struct headers {
   __u8 family;        /* enum family */
-  __u8 protocol;      /* enum protocol, ICMP of both families as PROTOCOL_ICMP */
+  __u8 protocol;      /* enum protocol, ICMP of both families as PROTOCOL_ICMP; see opaque */
   __u8 traffic_class; /* or type of service */
   __u8 hop_limit;     /* or time to live */
   __u8 tcp_flags;
@@ -100,6 +100,9 @@ struct headers {
   __u16 transport;        /* offset of the transport header */
   __u16 transport_header; /* its length; TCP options included */
   __u32 transport_length; /* bytes from there to the end */
+  __u8 opaque;    /* neither TCP, UDP nor ICMP: `protocol` as it came, no ports, not looked into */
+  __u8 stateless; /* classify: maps and prefixes give both addresses, there is no session */
+  __u8 pad3[2];
 };
 
 /* What emit is to write: a new network header, the first eight bytes of the transport header, and
@@ -127,6 +130,7 @@ struct scratch {
     __be32 transport[2];
   } packet, inside; /* inside: of the packet that an ICMP error is about */
   struct prefix6 prefix;
+  struct mapping mapping; /* the one that was found last */
   struct search {
     __u32 low;
     __u32 high;

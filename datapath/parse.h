@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only
  *
  * parse: bytes to typed headers. One function per header; each takes its bytes from the cursor or
- * says why not. Anything that is not a whole, well-formed TCP, UDP or ICMP packet ends here.
+ * says why not. TCP, UDP and ICMP that are not whole and well-formed end here.
  *
  * Lengths must match exactly: the kernel has trimmed padding before it routed the packet to us.
  */
@@ -90,6 +90,26 @@ STEP enum verdict parse_icmp(struct packet *p, __u32 cursor) {
   return VERDICT_NEXT;
 }
 
+/* From IPv4 these numbers would become extension headers that no IPv6 host has written. */
+STEP bool is_extension_header(__u8 protocol) {
+  return protocol == NEXT_HOP_BY_HOP || protocol == NEXT_ROUTING || protocol == NEXT_FRAGMENT ||
+         protocol == NEXT_DESTINATION_OPTIONS;
+}
+
+/* Anything else: whether it may pass unseen is classify's to say (RFC 7915 4.1, 5.1). */
+STEP enum verdict parse_opaque(struct packet *p) {
+  if (TARGET_PUNTS)
+    return punt(p, REASON_punt_protocol);
+  if (is_extension_header(p->headers->protocol))
+    return drop(p, REASON_unknown_protocol);
+  if (p->partial_checksum)
+    return drop(p, REASON_bad_offload);
+  p->headers->opaque = 1;
+  p->in->source_port = 0;
+  p->in->destination_port = 0;
+  return VERDICT_NEXT;
+}
+
 STEP enum verdict parse_transport(struct packet *p, __u8 protocol, __u32 offset) {
   __u8 icmp = p->headers->family == FAMILY_6 ? PROTOCOL_ICMPV6 : PROTOCOL_ICMP;
   __u32 cursor = offset;
@@ -108,7 +128,7 @@ STEP enum verdict parse_transport(struct packet *p, __u8 protocol, __u32 offset)
   else if (protocol == PROTOCOL_ICMP || protocol == PROTOCOL_ICMPV6)
     return drop(p, REASON_icmp_type); /* of the other family: silently, RFC 7915 4.1, 5.1 */
   else
-    return drop(p, REASON_unknown_protocol);
+    return parse_opaque(p);
   if (v != VERDICT_NEXT)
     return v;
 

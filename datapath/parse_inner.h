@@ -12,6 +12,16 @@
 /* All but its first part: no ports in there. */
 enum { IPV4_FRAGMENT_OFFSET = 0x1fff };
 
+/* Only maps translate these. */
+STEP enum verdict parse_inner_opaque(struct packet *p) {
+  if (is_extension_header(p->headers->protocol))
+    return drop(p, REASON_inner_packet);
+  p->headers->opaque = 1;
+  p->in->source_port = 0;
+  p->in->destination_port = 0;
+  return VERDICT_NEXT;
+}
+
 /* The first eight bytes of its transport header, which RFC 792 promises. `declared` is the length
  * that its own headers give the transport part, of which only the beginning may be here. */
 STEP enum verdict parse_inner_transport(struct packet *p, __u8 protocol, __u32 cursor,
@@ -23,18 +33,23 @@ STEP enum verdict parse_inner_transport(struct packet *p, __u8 protocol, __u32 c
 
   p->headers->transport = (__u16)cursor;
   p->headers->transport_length = declared;
-  first = take(p, &cursor, 8);
+  p->headers->protocol = protocol;
   /* Longer than IPv4 can say: it was not ours, and its length would not fit the header we write. */
-  if (!first || declared < 8 || declared > 65535U - IPV4_HEADER)
+  if (declared > 65535U - IPV4_HEADER || cursor > p->length)
+    return drop(p, REASON_inner_packet);
+  if (protocol != PROTOCOL_TCP && protocol != PROTOCOL_UDP && protocol != PROTOCOL_ICMP &&
+      protocol != PROTOCOL_ICMPV6)
+    return parse_inner_opaque(p);
+  first = take(p, &cursor, 8);
+  if (!first || declared < 8)
     return drop(p, REASON_inner_packet);
   p->transport[0] = load32(first);
   p->transport[1] = load32(first + 4);
   p->in->source_port = load16(first);
   p->in->destination_port = load16(first + 2);
-  p->headers->protocol = protocol;
   if (protocol == PROTOCOL_TCP || protocol == PROTOCOL_UDP)
     return VERDICT_NEXT;
-  if (protocol != icmp)
+  if (protocol != icmp) /* that of the other family */
     return drop(p, REASON_inner_packet);
   if (is_icmp_error(p->headers->family, first[0]))
     return drop(p, REASON_inner_error);

@@ -109,4 +109,28 @@ STEP bool is_private4(__be32 address) {
          in_net4(address, 0xa9fe0000, 16);
 }
 
+/* Unspecified, loopback, IPv4-mapped and -compatible (all in ::/32 here), link-local, multicast. */
+STEP bool is_no_host6(const struct address *a) {
+  if (a->word[0] == 0)
+    return true;
+  return (a->word[0] & BE32(0xffc00000)) == BE32(0xfe800000) || a->byte[0] == 0xff;
+}
+
+/* Copies the prefix that `address` lies in to p->prefix. */
+STEP bool find_prefix(struct packet *p, const struct address *address) {
+  for (int i = 0; i < MAX_PREFIXES; i++) {
+    if (i >= p->policy->prefix_count)
+      break;
+    if (in_prefix(address, &p->policy->prefix[i])) {
+      *p->prefix = p->policy->prefix[i];
+      return true;
+    }
+  }
+  return false;
+}
+
+STEP bool is_refused_private(const struct packet *p, __be32 address) {
+  return !p->policy->allow_private_ipv4 && is_well_known(p->prefix) && is_private4(address);
+}
+
 #endif

@@ -8,6 +8,7 @@
 #define VIADUCT_DATAPATH_SESSION_ERROR_H
 
 #include "datapath/session.h"
+#include "datapath/stateless.h"
 
 STEP const struct session *live_session(struct packet *p) {
   const struct session *session = session_find(p, &p->scratch->session_key);
@@ -87,10 +88,14 @@ STEP enum verdict session_error_outbound(struct packet *p) {
 }
 
 STEP enum verdict session_error(struct packet *p) {
+  if (p->scratch->inside.headers.opaque)
+    return drop(p, REASON_inner_packet); /* no session has such packets */
   return p->headers->family == FAMILY_6 ? session_error_outbound(p) : session_error_inbound(p);
 }
 
 STEP enum verdict session(struct packet *p) {
+  if (p->headers->stateless)
+    return !TARGET_PUNTS && p->headers->icmp_error ? stateless_error(p) : VERDICT_NEXT;
   return !TARGET_PUNTS && p->headers->icmp_error ? session_error(p) : session_of_flow(p);
 }
 

@@ -56,6 +56,8 @@ STEP void translate_layer(struct packet *p) {
     ipv4_header(p);
   else
     ipv6_header(p);
+  if (p->headers->opaque)
+    return; /* what is behind the network header stays as it is, RFC 7915 4.1, 5.1 */
   if (p->headers->protocol == PROTOCOL_ICMP)
     translate_icmp(p);
   else

@@ -26,6 +26,8 @@ enum limits {
   MAX_PREFIXES = 8,
   MAX_POOL = 64,
   MAX_ALLOW = 64,
+  MAX_MAPS = 64,
+  MAX_ERROR_SOURCES = 64,
 };
 
 /* What a step says. NEXT: the next step goes on. The others end the walk. */
@@ -171,6 +173,18 @@ struct pool_address {
 };
 DP_STATIC_ASSERT(sizeof(struct pool_address) == 8);
 
+/* An explicit address mapping (RFC 7757 3.2). The masks have one bits where the prefixes are. */
+struct mapping {
+  struct address inside;
+  struct address inside_mask;
+  __be32 outside;
+  __be32 outside_mask;
+  __u8 inside_length;
+  __u8 outside_length; /* at least inside_length - 96: the IPv4 suffix fits */
+  __u8 pad[2];
+};
+DP_STATIC_ASSERT(sizeof(struct mapping) == 44);
+
 /* Seconds. */
 struct timeouts {
   __u32 udp;
@@ -189,10 +203,15 @@ struct policy {
   __u8 subscriber_prefix; /* bits */
   __u8 allow_private_ipv4;
   __u8 accounting;
-  __u8 pad[2];
+  __u8 map_count;
+  __u8 error_source_count;
   struct prefix6 prefix[MAX_PREFIXES];
   struct pool_address pool[MAX_POOL]; /* sorted by address in host order */
   struct prefix6 allow[MAX_ALLOW];
+  struct mapping map_by_inside[MAX_MAPS];  /* the same maps twice, longest prefix first, so that */
+  struct mapping map_by_outside[MAX_MAPS]; /* the first one that matches is the longest */
+  __be32 error_source[MAX_ERROR_SOURCES];  /* of errors from routers without an IPv4 address; none:
+                                              the pool's */
 };
 
 #ifdef __cplusplus

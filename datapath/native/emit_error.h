@@ -98,6 +98,8 @@ static void rewrite_inner_transport(const struct layer *inside, __u8 *transport,
   const struct rewrite *r = &inside->rewrite;
   __u16 field;
 
+  if (inside->headers.opaque)
+    return;
   memcpy(transport, r->transport, sizeof r->transport);
   if (r->checksum_at + sizeof field > available)
     return;

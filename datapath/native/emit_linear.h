@@ -44,16 +44,22 @@ static __u16 new_checksum(const struct packet *p, const __u8 *transport, __u16 o
   return r->never_zero && result == 0 ? 0xffff : result;
 }
 
-static enum verdict emit_flow(struct packet *p, struct frame *frame) {
+static void rewrite_transport(const struct packet *p, __u8 *transport) {
   const struct rewrite *r = p->rewrite;
-  __u8 *transport = frame->data + p->headers->transport;
   __u16 checksum;
 
   memcpy(transport, r->transport, sizeof r->transport);
   memcpy(&checksum, transport + r->checksum_at, sizeof checksum);
   checksum = new_checksum(p, transport, checksum);
   memcpy(transport + r->checksum_at, &checksum, sizeof checksum);
+}
 
+static enum verdict emit_flow(struct packet *p, struct frame *frame) {
+  const struct rewrite *r = p->rewrite;
+  __u8 *transport = frame->data + p->headers->transport;
+
+  if (!p->headers->opaque)
+    rewrite_transport(p, transport);
   frame->data = transport - r->network_length;
   frame->length = r->network_length + p->headers->transport_length;
   frame->transport = r->network_length;

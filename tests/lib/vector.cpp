@@ -78,6 +78,40 @@ PolicyChange with_allowed(const std::vector<Prefix6> &allow) {
   };
 }
 
+PolicyChange with_maps(const std::vector<MapPair> &maps) {
+  return [=](dp::policy &policy) {
+    policy.map_count = static_cast<uint8_t>(maps.size());
+    for (size_t i = 0; i < maps.size(); i++) {
+      Prefix6 inside = prefix6(maps[i].inside);
+      Prefix4 outside = *Prefix4::parse(maps[i].outside);
+      dp::mapping &map = policy.map_by_inside[i];
+      map = {};
+      std::memcpy(map.inside.byte, inside.address.bytes.data(), 16);
+      for (unsigned bit = 0; bit < inside.length; bit++)
+        map.inside_mask.byte[bit / 8] |= static_cast<uint8_t>(0x80U >> bit % 8);
+      map.outside = outside.address.network_order();
+      map.outside_mask = Ipv4::from_host_order(~0U << (32U - outside.length)).network_order();
+      map.inside_length = inside.length;
+      map.outside_length = outside.length;
+      policy.map_by_outside[i] = map;
+    }
+    auto longest = [&](auto &list, auto length) {
+      std::stable_sort(list, list + policy.map_count,
+                       [&](const auto &a, const auto &b) { return a.*length > b.*length; });
+    };
+    longest(policy.map_by_inside, &dp::mapping::inside_length);
+    longest(policy.map_by_outside, &dp::mapping::outside_length);
+  };
+}
+
+PolicyChange with_error_sources(const std::vector<Ipv4> &sources) {
+  return [=](dp::policy &policy) {
+    policy.error_source_count = static_cast<uint8_t>(sources.size());
+    for (size_t i = 0; i < sources.size(); i++)
+      policy.error_source[i] = sources[i].network_order();
+  };
+}
+
 PolicyChange with_quota(uint32_t sessions) {
   return [=](dp::policy &policy) { policy.max_sessions_per_subscriber = sessions; };
 }

@@ -105,6 +105,12 @@ dp::policy default_policy();
 PolicyChange with_prefixes(const std::vector<Prefix6> &prefixes);
 PolicyChange with_pool(const std::vector<PoolRange> &pool); // in ascending order
 PolicyChange with_allowed(const std::vector<Prefix6> &allow);
+struct MapPair {
+  const char *inside;
+  const char *outside; // prefixes
+};
+PolicyChange with_maps(const std::vector<MapPair> &maps);
+PolicyChange with_error_sources(const std::vector<Ipv4> &sources);
 PolicyChange with_quota(uint32_t sessions);
 PolicyChange with_subscriber_prefix(uint8_t bits);
 PolicyChange with_private_ipv4_allowed();

@@ -186,9 +186,9 @@ std::vector<Vector> extension_vectors() {
               in6() / extension(60, Bytes(222, 0)) / destination_options(),
               dp::REASON_extension_headers, up),
       refused("an authentication header", "RFC 7915 5.1", in6() / extension(51, Bytes(10, 0)),
-              dp::REASON_unknown_protocol, handled, icmp6_unreachable(4)),
+              dp::REASON_unknown_protocol, punt(dp::REASON_punt_protocol), icmp6_unreachable(4)),
       refused("a mobility header", "RFC 7915 5.1", in6() / extension(135, Bytes(6, 0)),
-              dp::REASON_unknown_protocol, handled, icmp6_unreachable(4)),
+              dp::REASON_unknown_protocol, punt(dp::REASON_punt_protocol), icmp6_unreachable(4)),
   };
 }
 

@@ -60,7 +60,7 @@ std::vector<Vector> ip_vectors() {
       refused("an IPv6 jumbogram's length of zero", "RFC 2675", in6().length(0) / datagram6(),
               dp::REASON_bad_ipv6_length),
       refused("no next header", "RFC 8200 4.7", in6().next_header(59) / payload(8),
-              dp::REASON_unknown_protocol, handled, icmp6_unreachable(4)),
+              dp::REASON_unknown_protocol, punt(dp::REASON_punt_protocol), icmp6_unreachable(4)),
       refused("one byte of IPv4", "RFC 791 3.1", raw({0x45}), dp::REASON_truncated),
       refused("19 bytes of IPv4", "RFC 791 3.1", (in4() / datagram4()).cut_to(19),
               dp::REASON_truncated),
@@ -117,11 +117,11 @@ std::vector<Vector> transport_vectors() {
       refused("seven bytes of ICMP", "RFC 792", in4().protocol(1) / raw(Bytes(7, 8)),
               dp::REASON_truncated),
       refused("SCTP over IPv6", "RFC 6146 3.4", in6().next_header(132) / payload(32),
-              dp::REASON_unknown_protocol, handled, icmp6_unreachable(4)),
+              dp::REASON_unknown_protocol, punt(dp::REASON_punt_protocol), icmp6_unreachable(4)),
       refused("ESP over IPv4", "RFC 6146 3.4", in4().protocol(50) / payload(32),
-              dp::REASON_unknown_protocol, handled, icmp4_unreachable(2)),
+              dp::REASON_unknown_protocol, punt(dp::REASON_punt_protocol), icmp4_unreachable(2)),
       refused("IPv4 in IPv6", "RFC 6146 3.4", in6() / (in4() / datagram4()),
-              dp::REASON_unknown_protocol, handled, icmp6_unreachable(4)),
+              dp::REASON_unknown_protocol, punt(dp::REASON_punt_protocol), icmp6_unreachable(4)),
   };
 }
 

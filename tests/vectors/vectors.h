@@ -16,6 +16,7 @@ std::vector<Vector> icmp_error_vectors();
 std::vector<Vector> header_vectors();
 std::vector<Vector> malformed_vectors();
 std::vector<Vector> classify_vectors();
+std::vector<Vector> map_vectors();
 std::vector<Vector> session_vectors();
 
 std::vector<Vector> all_vectors();
