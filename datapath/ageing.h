@@ -4,6 +4,9 @@
  * calls session_expire for each entry; a packet that refreshes the same session at the same moment
  * wins or loses the compare-and-swap, and so is either kept or makes a new one.
  *
+ * An established TCP session does not end unasked: it moves to TRANS, and its IPv6 host is sent a
+ * probe (RFC 6146 3.5.2.2), whose answer brings it back.
+ *
  * `p` carries the target, the policy, scratch and now; there is no packet.
  */
 #ifndef VIADUCT_DATAPATH_AGEING_H
@@ -11,22 +14,41 @@
 
 #include "datapath/session.h"
 
-STEP bool session_expire(struct packet *p, const struct session_key *key, struct session *session,
-                         bool even_if_fresh) {
+enum expiry {
+  SESSION_STAYS = 0,
+  SESSION_ENDED,
+  SESSION_PROBE, /* stays for now; the probe is the caller's to send */
+};
+
+/* A packet that comes in between has the last word: it either wins the timer, or finds TRANS and
+ * leaves it again. */
+STEP enum expiry session_probe(struct packet *p, struct session *session, __u32 seen) {
+  if (!SWAP_IF(session->expires, seen, p->now + p->policy->timeouts.tcp_transitory))
+    return SESSION_STAYS;
+  return SWAP_IF(session->state, STATE_ESTABLISHED, STATE_TRANS) ? SESSION_PROBE : SESSION_STAYS;
+}
+
+/* may_probe: how the caller says that it cannot send any more now. */
+STEP enum expiry session_expire(struct packet *p, const struct session_key *key,
+                                struct session *session, bool even_if_fresh, bool may_probe) {
   struct scratch *s = p->scratch;
   __u32 seen = READ(session->expires);
   struct binding *binding;
 
   if (seen == SESSION_DEAD || (!even_if_fresh && p->now <= seen))
-    return false;
+    return SESSION_STAYS;
+  if (!even_if_fresh && key->protocol == PROTOCOL_TCP && READ(session->state) == STATE_ESTABLISHED)
+    return may_probe ? session_probe(p, session, seen) : SESSION_STAYS;
   if (!SWAP_IF(session->expires, seen, SESSION_DEAD))
-    return false; /* refreshed meanwhile */
+    return SESSION_STAYS; /* refreshed meanwhile */
 
   s->binding_key.inside = session->inside;
   s->binding_key.inside_port = session->inside_port;
   s->binding_key.protocol = key->protocol;
   s->binding_key.pad = 0;
   subscriber_key_of(&s->subscriber_key, &session->inside, session->subscriber_prefix);
+  if (session->has_peer)
+    peer_release(p, key);
   session_remove(p, key);
   count(p, REASON_session_ended);
 
@@ -34,7 +56,7 @@ STEP bool session_expire(struct packet *p, const struct session_key *key, struct
   if (binding)
     binding_release(p, &s->binding_key, binding);
   subscriber_release(p, &s->subscriber_key);
-  return true;
+  return SESSION_ENDED;
 }
 
 #endif

@@ -14,6 +14,7 @@
  *   count(p, r)    counts an event or the end of a packet
  *   emit(p)        writes the packet anew and sends it on
  *   answer(p)      makes the ICMP error that a drop is answered with (answer.h)
+ *   hold_syn(p)    keeps a TCP SYN from IPv4 for some seconds (session.h)
  * and the table access of tables.h.
  */
 #ifndef VIADUCT_DATAPATH_PACKET_H
@@ -76,7 +77,7 @@ enum {
   ICMP6_ECHO_REPLY = 129,
 };
 
-enum { TCP_FIN = 0x01, TCP_SYN = 0x02, TCP_RST = 0x04 };
+enum { TCP_FIN = 0x01, TCP_SYN = 0x02, TCP_RST = 0x04, TCP_ACK = 0x10 };
 
 /* Five values that name a flow in one direction. An ICMP query's identifier stands in both ports.
  */
@@ -140,10 +141,12 @@ struct scratch {
   struct port_key port_key;
   struct session_key session_key;
   struct subscriber_key subscriber_key;
+  struct peer_key peer_key;
   struct binding binding;
   struct port port;
   struct session session;
   struct subscriber subscriber;
+  struct peer peer;
 };
 
 struct packet {

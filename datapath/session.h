@@ -16,7 +16,9 @@
 #include "datapath/binding.h"
 #include "datapath/classify.h"
 #include "datapath/packet.h"
+#include "datapath/peer.h"
 #include "datapath/rfc6052.h"
+#include "datapath/sequence.h"
 #include "datapath/tables.h"
 #include "datapath/tcp_state.h"
 
@@ -64,25 +66,43 @@ STEP void session_account(struct packet *p, struct session *session) {
   ADD(session->bytes, bytes);
 }
 
+/* Only the IPv6 side keeps a session alive, where the policy says so (RFC 4787 REQ-6). */
+STEP bool may_refresh(const struct packet *p) {
+  return p->headers->family == FAMILY_6 || !p->policy->outbound_refresh_only;
+}
+
 /* Moves a TCP session's state; returns what its timer becomes, 0: nothing new. Two packets at once,
  * such as a FIN from each side, are taken one after the other. */
 STEP __u32 tcp_advance(struct packet *p, struct session *session) {
   struct tcp_step step = {0, 0};
+  bool rst = p->headers->tcp_flags & TCP_RST;
+  __u32 seen = READ(session->state);
 
+  if (rst && p->policy->rst_window && !reset_is_genuine(p, session)) {
+    count(p, REASON_reset_ignored);
+    return 0;
+  }
+  if (!rst)
+    sequence_follow(p, session, seen);
   for (int i = 0; i < 4; i++) {
-    __u32 seen = READ(session->state);
-
     step = tcp_next(seen, p->headers->family, p->headers->tcp_flags, &p->policy->timeouts);
     if (step.state == seen || SWAP_IF(session->state, seen, step.state))
       break;
+    seen = READ(session->state);
   }
+  if (step.state == seen && !rst && !may_refresh(p))
+    return 0;
   return step.timeout;
 }
 
 /* A packet of a session that exists: state, timer, counts. */
 STEP enum verdict session_advance(struct packet *p, struct session *session) {
-  __u32 timeout = p->headers->protocol == PROTOCOL_TCP ? tcp_advance(p, session) : first_timeout(p);
+  __u32 timeout = 0;
 
+  if (p->headers->protocol == PROTOCOL_TCP)
+    timeout = tcp_advance(p, session);
+  else if (may_refresh(p))
+    timeout = first_timeout(p);
   if (timeout ? !session_refresh(session, p->now, timeout) : READ(session->expires) == SESSION_DEAD)
     return drop(p, REASON_dying);
   session_account(p, session);
@@ -115,11 +135,16 @@ STEP enum verdict session_insert_new(struct packet *p, const struct address *ins
   value->packets = 0;
   value->bytes = 0;
   value->inside_port = inside_port;
-  value->prefix_length = p->prefix->length;
+  value->prefix_length = p->prefix->length & 0x7f;
+  value->has_peer = holds_peer(p);
   value->state = first_state(p);
   value->expires = p->now + first_timeout(p);
   value->made = p->now;
   value->subscriber_prefix = p->policy->subscriber_prefix;
+  value->sequence6 = 0;
+  value->sequence4 = 0;
+  if (p->headers->protocol == PROTOCOL_TCP)
+    sequence_follow(p, value, value->state);
   session_account(p, value);
   switch (session_insert(p, &p->scratch->session_key, value)) {
   case INSERTED:
@@ -136,6 +161,22 @@ STEP enum verdict session_insert_new(struct packet *p, const struct address *ins
   if (!winner || !is_inside(winner, inside, inside_port))
     return drop(p, REASON_dying);
   return session_advance(p, winner);
+}
+
+/* session_insert_new, and what the session holds besides its binding and its subscriber. */
+STEP enum verdict session_make(struct packet *p, const struct address *inside, __be16 inside_port,
+                               bool *lost) {
+  enum verdict v;
+
+  if (holds_peer(p)) {
+    v = peer_hold(p);
+    if (v != VERDICT_NEXT)
+      return v;
+  }
+  v = session_insert_new(p, inside, inside_port, lost);
+  if (holds_peer(p) && (v != VERDICT_NEXT || *lost))
+    peer_release(p, &p->scratch->session_key);
+  return v;
 }
 
 STEP void session_key_of(struct packet *p, __be32 pool_address, __be16 pool_port,
@@ -196,7 +237,7 @@ STEP enum verdict session_open_outbound(struct packet *p, struct binding *bindin
   leave_by(p, binding);
   session_key_of(p, p->out->source.word[0], p->out->source_port, p->out->destination.word[0],
                  p->out->destination_port);
-  v = session_insert_new(p, &p->in->source, p->in->source_port, &lost);
+  v = session_make(p, &p->in->source, p->in->source_port, &lost);
   if (v != VERDICT_NEXT || lost) {
     binding_release(p, &s->binding_key, binding);
     subscriber_release(p, &s->subscriber_key);
@@ -242,7 +283,7 @@ STEP void arrive_at(struct packet *p, const struct address *inside, __be16 insid
   p->out->source_port = p->headers->protocol == PROTOCOL_ICMP ? inside_port : p->in->source_port;
 }
 
-/* Somebody new speaks to a port that is bound: endpoint-independent filtering lets him in. */
+/* Somebody new speaks to a port that is bound, and may. */
 STEP enum verdict session_open_inbound(struct packet *p, const struct port *port) {
   struct scratch *s = p->scratch;
   __be32 pool_address = 0;
@@ -265,12 +306,21 @@ STEP enum verdict session_open_inbound(struct packet *p, const struct port *port
     binding_release(p, &s->binding_key, binding);
     return v;
   }
-  v = session_insert_new(p, &port->inside, port->inside_port, &lost);
+  v = session_make(p, &port->inside, port->inside_port, &lost);
   if (v != VERDICT_NEXT || lost) {
     binding_release(p, &s->binding_key, binding);
     subscriber_release(p, &s->subscriber_key);
   }
   return v;
+}
+
+/* From IPv4, and nobody has asked for it. The IPv6 host may be about to open the same connection
+ * from its side (simultaneous open), so a SYN is held for a while (RFC 6146 3.5.2.2, RFC 5382
+ * REQ-4); it makes no session, and so a second one finds nothing that would let it in. */
+STEP enum verdict unsolicited(struct packet *p, enum reason reason) {
+  if (p->headers->protocol == PROTOCOL_TCP && opens_session(p))
+    return hold_syn(p);
+  return drop(p, reason);
 }
 
 STEP enum verdict session_inbound_unknown(struct packet *p) {
@@ -283,7 +333,9 @@ STEP enum verdict session_inbound_unknown(struct packet *p) {
   key->pad = 0;
   port = port_find(p, key);
   if (!port)
-    return drop(p, REASON_no_binding);
+    return unsolicited(p, REASON_no_binding);
+  if (p->policy->filtering == FILTER_ADDRESS && !peer_is_known(p))
+    return unsolicited(p, REASON_filtered);
   *p->prefix = p->policy->prefix[0];
   if (is_refused_private(p, p->in->source.word[0]))
     return drop(p, REASON_private_destination);

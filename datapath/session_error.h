@@ -34,6 +34,8 @@ STEP enum verdict session_error_inbound(struct packet *p) {
   session = live_session(p);
   if (!session)
     return drop(p, REASON_error_without_session);
+  if (!error_is_genuine(p, session, FAMILY_6))
+    return drop(p, REASON_error_out_of_window);
 
   p->prefix->address = session->prefix;
   p->prefix->length = session->prefix_length;
@@ -55,6 +57,7 @@ STEP enum verdict session_error_outbound(struct packet *p) {
   struct session_key *key = &p->scratch->session_key;
   bool icmp = inside->headers.protocol == PROTOCOL_ICMP;
   const struct binding *binding;
+  const struct session *session;
   __be32 remote;
 
   /* classify has put the server that is to be told into out; the packet inside must be its. */
@@ -76,8 +79,11 @@ STEP enum verdict session_error_outbound(struct packet *p) {
   key->remote_address = remote;
   key->remote_port = icmp ? 0 : inside->in.source_port;
   key->protocol = inside->headers.protocol;
-  if (!live_session(p))
+  session = live_session(p);
+  if (!session)
     return drop(p, REASON_error_without_session);
+  if (!error_is_genuine(p, session, FAMILY_4))
+    return drop(p, REASON_error_out_of_window);
 
   set_address4(&p->out->source, key->pool_address);
   set_address4(&inside->out.source, remote);

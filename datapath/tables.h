@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only
  *
- * The table access that each target supplies, for binding, port, session and subscriber alike:
+ * The table access that each target supplies, for binding, port, session, subscriber and peer:
  *
  *   struct X *X_find(p, key)            the entry, or NULL; valid until this packet is done
  *   int X_insert(p, key, value)         INSERTED, EXISTS (somebody has the key) or FULL; atomic

@@ -10,7 +10,10 @@
  *   ESTABLISHED  --RST-----> TRANS                   TRANS        --no RST--> ESTABLISHED
  *
  * A SYN is any segment with that flag, so a SYN-ACK is one too. A reset never ends a session, it
- * only shortens its timer.
+ * only shortens its timer. Two things are not in that section:
+ *  - After one FIN a reset leaves the short timer too (RFC 7857 2.2), not TCP_EST.
+ *  - A SYN after both FINs is a new connection with the ports of the old one. It begins in an INIT
+ *    state, where the RFC's session would run out under it.
  */
 #ifndef VIADUCT_DATAPATH_TCP_STATE_H
 #define VIADUCT_DATAPATH_TCP_STATE_H
@@ -29,6 +32,8 @@ STEP struct tcp_step tcp_next(__u32 state, __u8 family, __u8 flags,
   struct tcp_step stay = {state, 0};
   struct tcp_step alive = {state, timeouts->tcp_established};
   struct tcp_step established = {STATE_ESTABLISHED, timeouts->tcp_established};
+  struct tcp_step ending = {state, timeouts->tcp_transitory};
+  struct tcp_step again = {from6 ? STATE_V6_INIT : STATE_V4_INIT, timeouts->tcp_transitory};
   struct tcp_step closing = {STATE_V4_FIN_V6_FIN_RCV, timeouts->tcp_transitory};
 
   switch (state) {
@@ -47,13 +52,17 @@ STEP struct tcp_step tcp_next(__u32 state, __u8 family, __u8 flags,
       return (struct tcp_step){from6 ? STATE_V6_FIN_RCV : STATE_V4_FIN_RCV, 0};
     return alive;
   case STATE_V4_FIN_RCV:
-    return fin && from6 ? closing : alive;
+    if (fin && from6)
+      return closing;
+    return rst ? ending : alive;
   case STATE_V6_FIN_RCV:
-    return fin && !from6 ? closing : alive;
+    if (fin && !from6)
+      return closing;
+    return rst ? ending : alive;
   case STATE_TRANS:
     return rst ? stay : established;
   default: /* V4_FIN_V6_FIN_RCV: runs out */
-    return stay;
+    return syn && !rst ? again : stay;
   }
 }
 

@@ -134,13 +134,30 @@ struct session {
   __u64 packets;         /* both directions; segments of a super-packet count one by one */
   __u64 bytes;           /* of IPv6 packets, headers included */
   __be16 inside_port;
-  __u8 prefix_length;
+  __u8 prefix_length : 7; /* at most 96 */
+  __u8 has_peer : 1;      /* it holds its entry in the table of peers */
   __u8 subscriber_prefix; /* bits of `inside` that name whom it was counted to */
   __u32 state;            /* enum session_state */
-  __u32 expires; /* second of CLOCK_MONOTONIC after which it may end; SESSION_DEAD once it did */
-  __u32 made;    /* second of CLOCK_MONOTONIC */
+  __u32 expires;   /* second of CLOCK_MONOTONIC after which it may end; SESSION_DEAD once it did */
+  __u32 made;      /* second of CLOCK_MONOTONIC */
+  __u32 sequence6; /* TCP: what follows the highest sequence number that the IPv6 side has sent */
+  __u32 sequence4; /* and the IPv4 side; 0: not known (sequence.h) */
 };
-DP_STATIC_ASSERT(sizeof(struct session) == 64);
+DP_STATIC_ASSERT(sizeof(struct session) == 72);
+
+/* Address-dependent filtering only: whom (pool address, port) has sessions with. */
+struct peer_key {
+  __be32 pool_address;
+  __be32 remote_address;
+  __be16 pool_port;
+  __u8 protocol;
+  __u8 pad;
+};
+DP_STATIC_ASSERT(sizeof(struct peer_key) == 12);
+
+struct peer {
+  __u32 sessions; /* how many; BINDING_DEAD once the last one has ended */
+};
 
 /* A subscriber is an IPv6 prefix (RFC 6888 REQ-4 seen from RFC 7785); quotas are counted here. */
 struct subscriber_key {
@@ -191,6 +208,13 @@ struct timeouts {
   __u32 tcp_established;
   __u32 tcp_transitory;
   __u32 icmp;
+  __u32 tcp_incoming_syn;
+};
+
+/* Who may send to a port that is bound (RFC 4787 5). */
+enum filtering {
+  FILTER_ENDPOINT = 0, /* anybody */
+  FILTER_ADDRESS,      /* addresses that the port has sessions with */
 };
 
 struct policy {
@@ -205,6 +229,10 @@ struct policy {
   __u8 accounting;
   __u8 map_count;
   __u8 error_source_count;
+  __u8 filtering;  /* enum filtering */
+  __u8 rst_window; /* resets and errors are held against the session's sequence numbers */
+  __u8 outbound_refresh_only; /* packets from IPv4 do not keep a session alive */
+  __u8 pad[1];
   struct prefix6 prefix[MAX_PREFIXES];
   struct pool_address pool[MAX_POOL]; /* sorted by address in host order */
   struct prefix6 allow[MAX_ALLOW];

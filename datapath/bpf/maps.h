@@ -41,6 +41,7 @@ TABLE_MAP(binding, bindings)
 TABLE_MAP(port, ports)
 TABLE_MAP(session, sessions)
 TABLE_MAP(subscriber, subscribers)
+TABLE_MAP(peer, peers)
 
 #define READ(field) (*(const volatile __typeof__(field) *)&(field))
 #define WRITE(field, value) (*(volatile __typeof__(field) *)&(field) = (value))

@@ -43,6 +43,10 @@ STEP enum verdict answer(struct packet *p) {
   return punt(p, REASON_punt_answer);
 }
 
+STEP enum verdict hold_syn(struct packet *p) {
+  return punt(p, REASON_punt_syn);
+}
+
 #include "datapath/path.h"
 
 /* Copies the first bytes of the packet to where the steps look at them. A packet without any is

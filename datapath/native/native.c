@@ -19,7 +19,8 @@
 
 struct engine {
   struct epochs epochs;
-  struct table bindings, ports, sessions, subscribers;
+  struct table bindings, ports, sessions, subscribers, peers;
+  struct table held;      /* SYNs, syn_hold.h */
   struct policy *policy;  /* replaced as a whole; the old one is freed when all readers have left */
   struct worker *workers; /* all that ever were: their counters stay in the sum */
   struct worker
@@ -87,15 +88,19 @@ TABLE_ACCESS(binding, bindings)
 TABLE_ACCESS(port, ports)
 TABLE_ACCESS(session, sessions)
 TABLE_ACCESS(subscriber, subscribers)
+TABLE_ACCESS(peer, peers)
 
 static enum verdict emit(struct packet *p);
 static enum verdict answer(struct packet *p);
+static enum verdict hold_syn(struct packet *p);
 
 #include "datapath/path.h"
 
 #include "datapath/native/emit_answer.h"
 #include "datapath/native/emit_error.h"
 #include "datapath/native/emit_linear.h"
+#include "datapath/native/emit_probe.h"
+#include "datapath/native/syn_hold.h"
 
 static enum verdict emit(struct packet *p) {
   struct frame *frame = ((struct worker *)p->target)->frame;
@@ -129,6 +134,12 @@ static enum verdict answer(struct packet *p) {
   emit_answer(p, message, worker->frame, &worker->answer);
   count(p, REASON_answer_sent);
   return VERDICT_DROP;
+}
+
+static enum verdict hold_syn(struct packet *p) {
+  struct worker *worker = p->target;
+
+  return syn_hold(p, &worker->engine->held, worker->frame);
 }
 
 const struct frame *worker_answer(const struct worker *worker) {
@@ -172,7 +183,11 @@ struct engine *engine_new(__u32 max_sessions) {
       !table_init(&engine->sessions, &engine->epochs, max_sessions, sizeof(struct session_key),
                   sizeof(struct session)) ||
       !table_init(&engine->subscribers, &engine->epochs, max_sessions,
-                  sizeof(struct subscriber_key), sizeof(struct subscriber))) {
+                  sizeof(struct subscriber_key), sizeof(struct subscriber)) ||
+      !table_init(&engine->peers, &engine->epochs, max_sessions, sizeof(struct peer_key),
+                  sizeof(struct peer)) ||
+      !table_init(&engine->held, &engine->epochs, HELD_SYNS, sizeof(struct session_key),
+                  sizeof(struct held_syn))) {
     engine_free(engine);
     return NULL;
   }
@@ -191,6 +206,8 @@ void engine_free(struct engine *engine) {
   table_free(&engine->ports);
   table_free(&engine->sessions);
   table_free(&engine->subscribers);
+  table_free(&engine->peers);
+  table_free(&engine->held);
   free(engine->policy);
   free(engine);
 }
@@ -317,34 +334,92 @@ enum { WALK_BUCKETS = 4096 };
 
 struct sweep {
   struct packet packet;
-  session_keep keep;
-  void *context;
+  struct sweep_calls calls;
+  __u32 probes; /* sent by this sweep */
   __u64 ended;
 };
 
-static void sweep_visit(void *context, const void *key, void *value) {
-  struct sweep *sweep = context;
-  bool keep = !sweep->keep || sweep->keep(sweep->context, key, value);
-
-  if (session_expire(&sweep->packet, key, value, !keep))
-    sweep->ended++;
+static void sweep_send(struct sweep *sweep, const struct frame *frame) {
+  if (sweep->calls.send)
+    sweep->calls.send(sweep->calls.context, frame);
 }
 
-__u64 engine_sweep(struct engine *engine, __u32 now, session_keep keep, void *context) {
-  struct sweep sweep = {.keep = keep, .context = context};
+static void sweep_session(void *context, const void *key, void *value) {
+  struct sweep *sweep = context;
+  bool keep = !sweep->calls.keep || sweep->calls.keep(sweep->calls.context, key, value);
+  __u8 bytes[PROBE_BYTES];
+  struct frame probe = {.data = bytes};
+
+  switch (session_expire(&sweep->packet, key, value, !keep, sweep->probes < PROBES_PER_SWEEP)) {
+  case SESSION_ENDED:
+    sweep->ended++;
+    break;
+  case SESSION_PROBE:
+    sweep->probes++;
+    emit_probe(&sweep->packet, key, value, &probe);
+    count(&sweep->packet, REASON_probe_sent);
+    sweep_send(sweep, &probe);
+    break;
+  default:
+    break;
+  }
+}
+
+/* A SYN that was held long enough. Who opened the connection from the other side meanwhile has made
+ * its session. */
+static void sweep_held(void *context, const void *key, void *value) {
+  struct sweep *sweep = context;
+  struct packet *p = &sweep->packet;
+  struct worker *worker = p->target;
+  struct held_syn *syn = value;
+  struct frame in = {.data = syn->bytes, .length = at_most(syn->length, HELD_BYTES)};
+  struct frame out = {.data = worker->answer_bytes};
+
+  if (p->now <= syn->until)
+    return;
+  packet_init(p, worker);
+  if (!session_find(p, key)) {
+    p->length = syn->length;
+    p->head_length = at_most(in.length, HEAD_BYTES);
+    p->random = next_random(worker);
+    memcpy(worker->head, syn->bytes, p->head_length);
+    if (parse(p) == VERDICT_NEXT && may_be_answered(p) && answer_is_due(worker)) {
+      emit_answer(p, (struct icmp_message){ICMP4_UNREACHABLE, 3, 0}, &in, &out);
+      count(p, REASON_syn_unanswered);
+      sweep_send(sweep, &out);
+    } else {
+      count(p, REASON_answer_limited);
+    }
+  }
+  table_remove(&worker->engine->held, key);
+}
+
+static void sweep_table(struct sweep *sweep, struct table *table, table_visit visit) {
+  struct worker *sweeper = sweep->packet.target;
   __u64 cursor = 0;
 
-  engine->sweeper->now = now;
   do {
-    worker_enter(engine->sweeper);
-    packet_init(&sweep.packet, engine->sweeper);
-    cursor = table_walk(&engine->sessions, cursor, WALK_BUCKETS, sweep_visit, &sweep);
-    worker_leave(engine->sweeper);
+    worker_enter(sweeper);
+    packet_init(&sweep->packet, sweeper);
+    cursor = table_walk(table, cursor, WALK_BUCKETS, visit, sweep);
+    worker_leave(sweeper);
   } while (cursor);
+}
+
+__u64 engine_sweep(struct engine *engine, __u32 now, const struct sweep_calls *calls) {
+  struct sweep sweep = {.packet.target = engine->sweeper};
+
+  if (calls)
+    sweep.calls = *calls;
+  engine->sweeper->now = now;
+  sweep_table(&sweep, &engine->sessions, sweep_session);
+  sweep_table(&sweep, &engine->held, sweep_held);
   table_reclaim(&engine->sessions);
   table_reclaim(&engine->bindings);
   table_reclaim(&engine->ports);
   table_reclaim(&engine->subscribers);
+  table_reclaim(&engine->peers);
+  table_reclaim(&engine->held);
   return sweep.ended;
 }
 
@@ -394,6 +469,9 @@ static void copy_session(void *to, const void *from) {
       .expires = READ(s->expires),
       .made = s->made,
       .subscriber_prefix = s->subscriber_prefix,
+      .has_peer = s->has_peer,
+      .sequence6 = READ(s->sequence6),
+      .sequence4 = READ(s->sequence4),
   };
 }
 
@@ -465,4 +543,8 @@ int engine_put_port(struct engine *engine, const struct port_key *key, const str
 int engine_put_subscriber(struct engine *engine, const struct subscriber_key *key,
                           const struct subscriber *value) {
   return put(&engine->subscribers, key, value);
+}
+
+int engine_put_peer(struct engine *engine, const struct peer_key *key, const struct peer *value) {
+  return put(&engine->peers, key, value);
 }

@@ -18,8 +18,9 @@ extern "C" {
 
 enum {
   ANSWERS_PER_SECOND = 100,
-  FRAME_HEADROOM = 256, /* bytes that must be writable before frame.data */
-  FRAME_MAX = 65535,    /* longest packet */
+  PROBES_PER_SWEEP = 4096, /* sessions that are due for more stay until the next sweep */
+  FRAME_HEADROOM = 256,    /* bytes that must be writable before frame.data */
+  FRAME_MAX = 65535,       /* longest packet */
 };
 
 /* One IP packet in a linear buffer. translate() moves `data` and `length` when headers grow or
@@ -75,11 +76,20 @@ const struct frame *worker_answer(const struct worker *worker);
 void worker_count(struct worker *worker, enum reason reason, __u64 times);
 void engine_counters(const struct engine *engine, __u64 counters[REASON_COUNT]);
 
-/* Ends what has expired (ageing.h) and what keep refuses; keep may be NULL. Returns how many
- * sessions ended. */
-typedef int (*session_keep)(void *context, const struct session_key *key,
-                            const struct session *value);
-__u64 engine_sweep(struct engine *engine, __u32 now, session_keep keep, void *context);
+/* Whom a sweep asks and tells; any of them may be NULL. */
+struct sweep_calls {
+  void *context;
+  /* Whether a session that has not expired may stay; NULL: all may. */
+  int (*keep)(void *context, const struct session_key *key, const struct session *value);
+  /* A packet to send because of what the sweep found: probes and ICMP errors, at most
+   * PROBES_PER_SWEEP and ANSWERS_PER_SECOND of them. Good until the call returns. NULL: none is
+   * sent, and sessions move as if it were. */
+  void (*send)(void *context, const struct frame *frame);
+};
+
+/* Ends what has expired (ageing.h) and what keep refuses, answers the SYNs that were held long
+ * enough. Returns how many sessions ended. calls may be NULL. */
+__u64 engine_sweep(struct engine *engine, __u32 now, const struct sweep_calls *calls);
 
 /* Dumps, safe beside running workers. cursor: 0 at first, then what came back; 0 again at the end.
  * Copies at most `limit` rows (at least 64 must fit) and sets *count. Sweep, dumps and set_policy
@@ -101,6 +111,7 @@ int engine_put_binding(struct engine *engine, const struct binding_key *key,
 int engine_put_port(struct engine *engine, const struct port_key *key, const struct port *value);
 int engine_put_subscriber(struct engine *engine, const struct subscriber_key *key,
                           const struct subscriber *value);
+int engine_put_peer(struct engine *engine, const struct peer_key *key, const struct peer *value);
 
 #ifdef __cplusplus
 } // extern "C"

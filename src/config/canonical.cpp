@@ -53,18 +53,21 @@ void write_nat64(std::string &out, const Nat64 &nat64) {
   out += "\n[nat64]\n";
   out += fmt::format("prefix = {}\n", prefixes(nat64.prefixes));
   out += fmt::format("pool4 = {}\n", list(nat64.pool4, pool));
-  out += "filtering = \"endpoint\"\n";
+  out += fmt::format("filtering = \"{}\"\n",
+                     nat64.filtering == Filtering::address ? "address" : "endpoint");
   if (nat64.allow)
     out += fmt::format("allow = {}\n", prefixes(*nat64.allow));
   out += fmt::format("allow_private_ipv4 = {}\n", nat64.allow_private_ipv4);
-  out += "rst_check = \"off\"\n";
+  out += fmt::format("rst_check = \"{}\"\n", nat64.rst_check == RstCheck::off ? "off" : "window");
+  out += fmt::format("inbound_refresh = {}\n", nat64.inbound_refresh);
   out += fmt::format("accounting = {}\n", nat64.accounting);
   const Timeouts &timeouts = nat64.timeouts;
   out +=
       fmt::format("timeouts = {{ udp = \"{}\", tcp_established = \"{}\", tcp_transitory = \"{}\", "
-                  "icmp = \"{}\" }}\n",
+                  "tcp_incoming_syn = \"{}\", icmp = \"{}\" }}\n",
                   duration_text(timeouts.udp), duration_text(timeouts.tcp_established),
-                  duration_text(timeouts.tcp_transitory), duration_text(timeouts.icmp));
+                  duration_text(timeouts.tcp_transitory), duration_text(timeouts.tcp_incoming_syn),
+                  duration_text(timeouts.icmp));
   out += fmt::format("subscriber_prefix = {}\n", nat64.subscriber_prefix);
   out += fmt::format("max_sessions_per_subscriber = {}\n", nat64.max_sessions_per_subscriber);
   out += fmt::format("max_sessions = {}\n", nat64.max_sessions);

@@ -214,7 +214,8 @@ void nat64_pool4(Checker &checker, const Field &field) {
 }
 
 void nat64_filtering(Checker &checker, const Field &field) {
-  read_word(checker, field, {"endpoint"}, "address");
+  if (auto word = read_word(checker, field, {"endpoint", "address"}))
+    checker.config.nat64.filtering = *word == 0 ? Filtering::endpoint : Filtering::address;
 }
 
 // An empty list would read as "nobody" to one and as "everybody" to another: it is refused.
@@ -238,7 +239,13 @@ void nat64_allow_private_ipv4(Checker &checker, const Field &field) {
 }
 
 void nat64_rst_check(Checker &checker, const Field &field) {
-  read_word(checker, field, {"off"}, "window");
+  if (auto word = read_word(checker, field, {"window", "off"}))
+    checker.config.nat64.rst_check = *word == 0 ? RstCheck::window : RstCheck::off;
+}
+
+void nat64_inbound_refresh(Checker &checker, const Field &field) {
+  if (auto value = read_boolean(checker, field))
+    checker.config.nat64.inbound_refresh = *value;
 }
 
 void nat64_accounting(Checker &checker, const Field &field) {
@@ -263,7 +270,7 @@ constexpr Key timeouts_keys[] = {{"udp", timeout<&Timeouts::udp>},
                                  {"tcp_established", timeout<&Timeouts::tcp_established>},
                                  {"tcp_transitory", timeout<&Timeouts::tcp_transitory>},
                                  {"icmp", timeout<&Timeouts::icmp>},
-                                 {"tcp_incoming_syn", nullptr},
+                                 {"tcp_incoming_syn", timeout<&Timeouts::tcp_incoming_syn>},
                                  {"fragment", nullptr}};
 
 void nat64_timeouts(Checker &checker, const Field &field) {
@@ -291,6 +298,7 @@ constexpr Key nat64_keys[] = {{"prefix", nat64_prefix},
                               {"allow", nat64_allow},
                               {"allow_private_ipv4", nat64_allow_private_ipv4},
                               {"rst_check", nat64_rst_check},
+                              {"inbound_refresh", nat64_inbound_refresh},
                               {"accounting", nat64_accounting},
                               {"mss_clamp", nullptr},
                               {"lowest_ipv6_mtu", nullptr},

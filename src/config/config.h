@@ -18,6 +18,8 @@ namespace viaduct::config {
 
 enum class Engine { automatic, tun };
 enum class Synthesize { missing, always };
+enum class Filtering { endpoint, address };
+enum class RstCheck { window, off };
 
 struct Nvi {
   std::string name = "nvi0";
@@ -38,14 +40,18 @@ struct Timeouts {
   std::chrono::seconds tcp_established{7200}; // TCP_EST
   std::chrono::seconds tcp_transitory{240};   // TCP_TRANS
   std::chrono::seconds icmp{60};              // ICMP_DEFAULT
+  std::chrono::seconds tcp_incoming_syn{6};   // TCP_INCOMING_SYN
   bool operator==(const Timeouts &) const = default;
 };
 
 struct Nat64 {
   std::vector<Prefix6> prefixes;  // at least one; RFC 6052 lengths; none overlaps another
   std::vector<PoolAddress> pool4; // at least one; sorted by address; no address twice
+  Filtering filtering = Filtering::endpoint;
   std::optional<std::vector<Prefix6>> allow; // not given: the directly connected prefixes
   bool allow_private_ipv4 = false;
+  RstCheck rst_check = RstCheck::window;
+  bool inbound_refresh = true;
   bool accounting = true;
   Timeouts timeouts;
   uint8_t subscriber_prefix = 64;

@@ -6,6 +6,7 @@
 #include "nvi/tun.h"
 
 #include "nvi/netlink.h"
+#include "nvi/vnet.h"
 
 #include <array>
 #include <cerrno>
@@ -14,6 +15,7 @@
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
+#include <sys/uio.h>
 
 namespace viaduct::nvi {
 namespace {
@@ -186,6 +188,13 @@ std::vector<int> Tun::queues() const {
   for (const Fd &queue : queues_)
     numbers.push_back(queue.get());
   return numbers;
+}
+
+void Tun::send(std::span<const uint8_t> packet) const {
+  VnetHeader header{};
+  std::array<iovec, 2> parts{
+      {{&header, sizeof header}, {const_cast<uint8_t *>(packet.data()), packet.size()}}};
+  [[maybe_unused]] ssize_t ignored = writev(queues_.front().get(), parts.data(), parts.size());
 }
 
 Result<void> Tun::remove() {

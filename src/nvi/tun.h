@@ -11,6 +11,8 @@
 #include "base/fd.h"
 #include "base/result.h"
 
+#include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -28,6 +30,9 @@ public:
 
   // Non-blocking descriptors, one per queue, owned by the Tun.
   std::vector<int> queues() const;
+
+  // A whole IP packet, from the daemon itself; lost where the interface does not take it.
+  void send(std::span<const uint8_t> packet) const;
 
   // What the kernel may leave to us: of "csum", "tso4", "tso6", "tso_ecn".
   const std::vector<std::string> &offloads() const { return offloads_; }

@@ -47,7 +47,7 @@ Result<std::unique_ptr<BpfObject>> BpfObject::load(const BpfOptions &options) {
   std::unique_ptr<BpfObject> object(new BpfObject(skeleton));
 
   for (bpf_map *map : {skeleton->maps.sessions, skeleton->maps.bindings, skeleton->maps.ports,
-                       skeleton->maps.subscribers})
+                       skeleton->maps.subscribers, skeleton->maps.peers})
     if (int code = bpf_map__set_max_entries(map, options.max_sessions); code < 0)
       return refused("cannot set the size of a BPF map", code);
   if (options.testing) {
@@ -77,6 +77,9 @@ int BpfObject::ports() const {
 }
 int BpfObject::subscribers() const {
   return bpf_map__fd(skeleton_->maps.subscribers);
+}
+int BpfObject::peers() const {
+  return bpf_map__fd(skeleton_->maps.peers);
 }
 int BpfObject::counters() const {
   return bpf_map__fd(skeleton_->maps.counters);

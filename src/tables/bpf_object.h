@@ -34,6 +34,7 @@ public:
   int bindings() const;
   int ports() const;
   int subscribers() const;
+  int peers() const;
   int counters() const; // per CPU: enum reason -> u64
   int policies() const; // struct policy, two of them
 

@@ -72,13 +72,22 @@ Result<void> NativeTables::set_policy(const dp::policy &policy) {
   return {};
 }
 
-uint64_t NativeTables::sweep(uint32_t now, const Keep &keep) {
-  if (!keep)
-    return dp::engine_sweep(engine_, now, nullptr, nullptr);
-  auto ask = [](void *context, const dp::session_key *key, const dp::session *value) -> int {
-    return (*static_cast<const Keep *>(context))(*key, *value);
-  };
-  return dp::engine_sweep(engine_, now, ask, const_cast<Keep *>(&keep));
+uint64_t NativeTables::sweep(uint32_t now, const Keep &keep, const Send &send) {
+  struct Calls {
+    const Keep &keep;
+    const Send &send;
+  } both{keep, send};
+  dp::sweep_calls calls{};
+  calls.context = &both;
+  if (keep)
+    calls.keep = [](void *context, const dp::session_key *key, const dp::session *value) -> int {
+      return static_cast<Calls *>(context)->keep(*key, *value);
+    };
+  if (send)
+    calls.send = [](void *context, const dp::frame *frame) {
+      static_cast<Calls *>(context)->send({frame->data, frame->length});
+    };
+  return dp::engine_sweep(engine_, now, &calls);
 }
 
 } // namespace viaduct::tables

@@ -28,7 +28,7 @@ public:
   Counters counters() const override;
   Usage usage() const override;
   Result<void> set_policy(const dp::policy &policy) override;
-  uint64_t sweep(uint32_t now, const Keep &keep = {}) override;
+  uint64_t sweep(uint32_t now, const Keep &keep = {}, const Send &send = {}) override;
 
 private:
   NativeTables(dp::engine *engine, uint32_t max_sessions)

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <vector>
 
 namespace viaduct::tables {
@@ -36,6 +37,9 @@ struct Usage {
 // Whether a session may stay under a new policy; the others are ended.
 using Keep = std::function<bool(const dp::session_key &, const dp::session &)>;
 
+// Sends a whole IP packet that the sweep has made: a probe, or an ICMP error.
+using Send = std::function<void(std::span<const uint8_t>)>;
+
 class Tables {
 public:
   virtual ~Tables() = default;
@@ -54,8 +58,8 @@ public:
   virtual Result<void> set_policy(const dp::policy &policy) = 0;
 
   // Ends what has expired at `now` (seconds of CLOCK_MONOTONIC), and all that `keep` refuses if
-  // given. Returns how many sessions ended.
-  virtual uint64_t sweep(uint32_t now, const Keep &keep = {}) = 0;
+  // given. Returns how many sessions ended. What is to be sent because of it goes to `send`.
+  virtual uint64_t sweep(uint32_t now, const Keep &keep = {}, const Send &send = {}) = 0;
 };
 
 } // namespace viaduct::tables

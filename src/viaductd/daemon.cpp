@@ -157,7 +157,7 @@ Result<void> Daemon::start_timers() {
   if (auto done = loop_->watch(monitor_->fd(), EPOLLIN, [this](uint32_t) { on_network_event(); });
       !done)
     return done;
-  auto timer = loop_->timer(SWEEP_PERIOD, SWEEP_PERIOD, [this] { sweep(); });
+  auto timer = loop_->timer(SWEEP_PERIOD, SWEEP_PERIOD, [this] { sweep({}); });
   return timer ? Result<void>() : Result<void>(timer.failure());
 }
 
@@ -178,8 +178,9 @@ void Daemon::on_signal(int number) {
     log::failure("reload_refused", {{"error", done.failure().message}});
 }
 
-void Daemon::sweep() {
-  tables_->sweep(monotonic_seconds());
+uint64_t Daemon::sweep(const tables::Keep &keep) {
+  return tables_->sweep(monotonic_seconds(), keep,
+                        [this](std::span<const uint8_t> packet) { tun_->send(packet); });
 }
 
 void Daemon::on_network_event() {
@@ -283,10 +284,9 @@ Result<void> Daemon::take_over(const config::Config &next) {
   config_ = next;
   connected_ = *connected;
   warn_once();
-  uint64_t ended = tables_->sweep(monotonic_seconds(),
-                                  [this](const dp::session_key &key, const dp::session &value) {
-                                    return still_allowed(policy_, key, value);
-                                  });
+  uint64_t ended = sweep([this](const dp::session_key &key, const dp::session &value) {
+    return still_allowed(policy_, key, value);
+  });
   if (ended > 0)
     log::info("sessions_ended", {{"count", ended}, {"why", "the new configuration"}});
   return {};

@@ -48,7 +48,7 @@ private:
   void on_network_event();
   void network_changed();
   void warn_once();
-  void sweep();
+  uint64_t sweep(const tables::Keep &keep); // how many sessions ended
 
   // A configuration is taken over whole, or the old one stays as it was.
   Result<void> reload();

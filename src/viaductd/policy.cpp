@@ -66,6 +66,11 @@ dp::policy make_policy(const config::Nat64 &nat64, const std::vector<Prefix6> &c
   policy.timeouts.tcp_established = seconds(nat64.timeouts.tcp_established);
   policy.timeouts.tcp_transitory = seconds(nat64.timeouts.tcp_transitory);
   policy.timeouts.icmp = seconds(nat64.timeouts.icmp);
+  policy.timeouts.tcp_incoming_syn = seconds(nat64.timeouts.tcp_incoming_syn);
+  policy.filtering =
+      nat64.filtering == config::Filtering::address ? dp::FILTER_ADDRESS : dp::FILTER_ENDPOINT;
+  policy.rst_window = nat64.rst_check == config::RstCheck::window;
+  policy.outbound_refresh_only = !nat64.inbound_refresh;
   policy.subscriber_prefix = nat64.subscriber_prefix;
   policy.allow_private_ipv4 = nat64.allow_private_ipv4;
   policy.accounting = nat64.accounting;

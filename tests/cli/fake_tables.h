@@ -87,7 +87,7 @@ public:
   }
   tables::Usage usage() const override { return {count_, 1000000, count_}; }
   Result<void> set_policy(const dp::policy &) override { return {}; }
-  uint64_t sweep(uint32_t, const tables::Keep &) override { return 0; }
+  uint64_t sweep(uint32_t, const tables::Keep &, const tables::Send &) override { return 0; }
 
   mutable size_t largest_limit = 0; // that a dump asked for
   bool second_is_dead = false;

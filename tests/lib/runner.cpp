@@ -75,6 +75,18 @@ dp::binding &binding_of(Tables &tables, Protocol protocol, const End6 &inside, c
   return tables.bindings.emplace_back(key, value).second;
 }
 
+dp::peer &peer_of(Tables &tables, const dp::session_key &session) {
+  dp::peer_key key{};
+  key.pool_address = session.pool_address;
+  key.remote_address = session.remote_address;
+  key.pool_port = session.pool_port;
+  key.protocol = session.protocol;
+  for (auto &[known, value] : tables.peers)
+    if (std::memcmp(&known, &key, sizeof key) == 0)
+      return value;
+  return tables.peers.emplace_back(key, dp::peer{}).second;
+}
+
 uint32_t fresh_timeout(const SessionState &state, const dp::timeouts &timeouts) {
   if (state.protocol == UDP)
     return timeouts.udp;
@@ -96,6 +108,11 @@ void add_session(Tables &tables, const SessionState &state, uint32_t now) {
   value.packets = state.packets_.value_or(0);
   value.bytes = state.bytes_.value_or(0);
   value.subscriber_prefix = tables.policy.subscriber_prefix;
+  value.sequence6 = state.sequence6_.value_or(0);
+  value.sequence4 = state.sequence4_.value_or(0);
+  value.has_peer = tables.policy.filtering == dp::FILTER_ADDRESS && state.protocol != ICMP;
+  if (value.has_peer)
+    peer_of(tables, key_of(state, {})).sessions++;
   tables.sessions.emplace_back(key_of(state, {}), value);
   binding_of(tables, state.protocol, state.inside, state.pool).sessions++;
   subscriber_of(tables, state.inside.address, state.pool.address).sessions++;
@@ -154,6 +171,8 @@ std::string check(const SessionState &state, const Target &target, const Names &
   compare(text, "expires", expires, found->expires);
   compare(text, "packets", state.packets_, found->packets);
   compare(text, "bytes", state.bytes_, found->bytes);
+  compare(text, "sequence of IPv6", state.sequence6_, found->sequence6);
+  compare(text, "sequence of IPv4", state.sequence4_, found->sequence4);
   return text.empty() ? "" : fmt::format("  session {}:\n{}", ends_text(state, names), text);
 }
 
@@ -189,7 +208,9 @@ public:
     size_t number = 1;
     for (const Step &step : vector_.steps()) {
       now_ += step.after;
-      std::string wrong = one(step);
+      if (step.sweep && target_.is_bpf())
+        break;
+      std::string wrong = step.sweep ? one_sweep(step) : one(step);
       if (!wrong.empty())
         failures_.push_back(fmt::format("{}: packet {} ({} checksum):\n{}", target_.name(), number,
                                         checksums_ == Checksums::full ? "full" : "partial", wrong));
@@ -201,6 +222,25 @@ public:
   }
 
 private:
+  std::string one_sweep(const Step &step) {
+    Counters before = target_.counters();
+    std::vector<Bytes> sent = target_.sweep(now_);
+    std::string wrong;
+    if (sent.size() != step.sends.size())
+      wrong += fmt::format("  expected {} packets, got {}\n", step.sends.size(), sent.size());
+    for (size_t i = 0; i < std::min(sent.size(), step.sends.size()); i++) {
+      Image expected = step.sends[i].image(names_);
+      for (const Slot &slot : expected.slots)
+        if (slot.number.kind == Number::Kind::any && slot.at + 2 <= sent[i].size())
+          take_over(expected.bytes, sent[i], slot.at);
+      wrong += difference(expected.bytes, sent[i]);
+    }
+    wrong += compare_counters(before, target_.counters(), step.counts);
+    for (const Check &state : step.leaves)
+      wrong += std::visit([&](const auto &s) { return check(s, target_, names_, now_); }, state);
+    return wrong;
+  }
+
   std::string one(const Step &step) {
     bool partial = false;
     Packet in = step.in, out = step.out;
@@ -417,6 +457,8 @@ bool concerns(const Vector &vector, Checksums checksums) {
 
 std::string cannot_carry(const Vector &vector, const Target &target) {
   for (const Step &step : vector.steps()) {
+    if (step.sweep)
+      continue;
     std::string why = target.cannot_carry({.packet = step.in.image({}).bytes,
                                            .partial_checksum = step.partial_checksum,
                                            .segments = step.segments,

@@ -26,6 +26,7 @@ struct Tables {
   std::vector<std::pair<dp::binding_key, dp::binding>> bindings;
   std::vector<std::pair<dp::port_key, dp::port>> ports;
   std::vector<std::pair<dp::subscriber_key, dp::subscriber>> subscribers;
+  std::vector<std::pair<dp::peer_key, dp::peer>> peers;
 };
 
 struct Arrival {
@@ -61,6 +62,8 @@ public:
   // Empty tables and counters, then this.
   virtual Result<void> reset(const Tables &given) = 0;
   virtual Result<Departure> run(const Arrival &arrival) = 0;
+
+  virtual std::vector<Bytes> sweep(uint32_t now) = 0; // what it sends; never on the BPF build
 
   virtual Counters counters() const = 0;
   virtual std::optional<dp::session> find(const dp::session_key &key) const = 0;

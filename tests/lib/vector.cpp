@@ -47,7 +47,9 @@ dp::policy default_policy() {
   policy.timeouts = {.udp = 300, // RFC 6146 section 4
                      .tcp_established = 7200,
                      .tcp_transitory = 240,
-                     .icmp = 60};
+                     .icmp = 60,
+                     .tcp_incoming_syn = 6};
+  policy.rst_window = 1;
   policy.subscriber_prefix = 64;
   policy.accounting = 1;
   with_prefixes({well_known_prefix})(policy);
@@ -122,6 +124,27 @@ PolicyChange with_subscriber_prefix(uint8_t bits) {
 
 PolicyChange with_private_ipv4_allowed() {
   return [](dp::policy &policy) { policy.allow_private_ipv4 = 1; };
+}
+
+PolicyChange with_filtering(dp::filtering filtering) {
+  return [=](dp::policy &policy) { policy.filtering = filtering; };
+}
+
+PolicyChange without_rst_check() {
+  return [](dp::policy &policy) { policy.rst_window = 0; };
+}
+
+PolicyChange with_outbound_refresh_only() {
+  return [](dp::policy &policy) { policy.outbound_refresh_only = 1; };
+}
+
+Step sweep_after(uint32_t seconds, Counts counts, std::vector<Check> leaves,
+                 std::vector<Packet> sends) {
+  return {.after = seconds,
+          .counts = std::move(counts),
+          .leaves = std::move(leaves),
+          .sweep = true,
+          .sends = std::move(sends)};
 }
 
 PolicyChange without_accounting() {

@@ -58,12 +58,16 @@ struct SessionState {
   std::optional<dp::session_state> state_ = {};
   std::optional<uint32_t> expires_in_ = {}; // seconds from the packet's time
   std::optional<uint64_t> packets_ = {}, bytes_ = {};
+  std::optional<uint32_t> sequence6_ = {}, sequence4_ = {};
 
   SessionState &prefix(const Prefix6 &value) { return prefix_ = value, *this; }
   SessionState &state(dp::session_state value) { return state_ = value, *this; }
   SessionState &expires_in(uint32_t seconds) { return expires_in_ = seconds, *this; }
   SessionState &packets(uint64_t value) { return packets_ = value, *this; }
   SessionState &bytes(uint64_t value) { return bytes_ = value, *this; }
+  SessionState &sequences(uint32_t six, uint32_t four) {
+    return sequence6_ = six, sequence4_ = four, *this;
+  }
 };
 
 struct BindingState {
@@ -115,6 +119,9 @@ PolicyChange with_quota(uint32_t sessions);
 PolicyChange with_subscriber_prefix(uint8_t bits);
 PolicyChange with_private_ipv4_allowed();
 PolicyChange without_accounting();
+PolicyChange with_filtering(dp::filtering filtering);
+PolicyChange without_rst_check();
+PolicyChange with_outbound_refresh_only();
 
 struct Given {
   std::vector<PolicyChange> policy = {};
@@ -166,7 +173,14 @@ struct Step {
   uint32_t segments = 1;
   uint32_t segment_size = 0;     // TCP payload of each segment; 0: no super-packet
   bool partial_checksum = false; // says so to the data path whatever `in` holds
+  // Instead of a packet: the sweep, and what it sends. The BPF build has none, a vector ends there.
+  bool sweep = false;
+  std::vector<Packet> sends = {};
 };
+
+// What happens when nothing happens for some seconds.
+Step sweep_after(uint32_t seconds, Counts counts, std::vector<Check> leaves,
+                 std::vector<Packet> sends = {});
 
 struct Vector {
   std::string name;

@@ -42,10 +42,6 @@ def lies(port, server_port):
     """name: (the counter, the port it comes in by, a packet), around the session of a transfer."""
     ours = IP(src=labs.POOL, dst=labs.SERVER) / TCP(sport=port, dport=server_port)
     theirs = IPv6(src=TARGET, dst=labs.CLIENT)
-    damaged = about(ours)
-    damaged[ICMP].chksum = 0x1234
-    damaged6 = about6(theirs / TCP(sport=server_port, dport=1))
-    damaged6[ICMPv6PacketTooBig].cksum = 0x1234
     other = port ^ 1
     return {
         "another pool port": ("error_without_session", "wan", about(
@@ -64,7 +60,7 @@ def lies(port, server_port):
             theirs / UDP(sport=53, dport=4))),
         "too big, about another host's packet": ("error_without_session", "lan", about6(
             IPv6(src=TARGET, dst="2001:db8:64::99") / TCP(sport=server_port, dport=1))),
-        "wrong checksum": ("icmp_checksum", "wan", damaged),
+        "a guessed sequence number": ("error_out_of_window", "wan", about(ours)),
         "an error about an error": ("inner_error", "wan", about(
             IP(src=labs.POOL, dst=labs.SERVER) / ICMP(type=3, code=1) / ours)),
         "an error about an error, from the client": ("inner_error", "lan", about6(
@@ -190,15 +186,31 @@ def hear_too_big(lab, inner, mtu):
     assert told == [1280]
 
 
-@pytest.mark.parametrize("mtu", [0, 68])
-def test_tcp_never_goes_below_1280(shared, mtu):
+def last_segment(lab, connection):
     """With the right sequence number, as a router on the path knows it."""
-    lab, connection = shared
     with Capture(lab.server, "eth0") as seen:
         connection.talk()
         drain(lambda: len(seen.arrived) > 1, 1)
     last = [packet for packet in seen.arrived if packet[0] >> 4 == 4 and packet[9] == 6][-1]
-    inner = IP(last[:20] + last[20:40])
+    return IP(last[:40])
+
+
+def test_a_wrong_checksum_is_counted(shared):
+    lab, connection = shared
+    damaged = about(last_segment(lab, connection))
+    damaged[ICMP].chksum = 0x1234
+    before = lab.counters()["icmp_checksum"]
+    with injector(lab.server, "eth0", lab.gateway.mac("wan")) as send:
+        send(damaged)
+    drain(lambda: lab.counters()["icmp_checksum"] > before, 2)
+    assert lab.counters()["icmp_checksum"] == before + 1
+    connection.talk()
+
+
+@pytest.mark.parametrize("mtu", [0, 68])
+def test_tcp_never_goes_below_1280(shared, mtu):
+    lab, connection = shared
+    inner = last_segment(lab, connection)
     before = lab.counters()["translated_error_4to6"]
     hear_too_big(lab, inner, mtu)
     assert lab.counters()["translated_error_4to6"] == before + 1

@@ -46,7 +46,10 @@ TEST(MakePolicy, TakesEveryLimit) {
   nat64.subscriber_prefix = 56;
   nat64.max_sessions_per_subscriber = 77;
   using std::chrono::seconds;
-  nat64.timeouts = {seconds(301), seconds(7201), seconds(241), seconds(61)};
+  nat64.timeouts = {seconds(301), seconds(7201), seconds(241), seconds(61), seconds(7)};
+  nat64.filtering = config::Filtering::address;
+  nat64.rst_check = config::RstCheck::off;
+  nat64.inbound_refresh = false;
   dp::policy policy = make_policy(nat64, {}, 9);
   EXPECT_EQ(policy.generation, 9U);
   EXPECT_EQ(policy.max_sessions_per_subscriber, 77U);
@@ -57,6 +60,10 @@ TEST(MakePolicy, TakesEveryLimit) {
   EXPECT_EQ(policy.timeouts.tcp_established, 7201U);
   EXPECT_EQ(policy.timeouts.tcp_transitory, 241U);
   EXPECT_EQ(policy.timeouts.icmp, 61U);
+  EXPECT_EQ(policy.timeouts.tcp_incoming_syn, 7U);
+  EXPECT_EQ(policy.filtering, dp::FILTER_ADDRESS);
+  EXPECT_EQ(policy.rst_window, 0);
+  EXPECT_EQ(policy.outbound_refresh_only, 1);
 }
 
 TEST(MakePolicy, HasTheDefaultsOfTheRfc) {
@@ -65,6 +72,10 @@ TEST(MakePolicy, HasTheDefaultsOfTheRfc) {
   EXPECT_EQ(policy.timeouts.tcp_established, 7200U);
   EXPECT_EQ(policy.timeouts.tcp_transitory, 240U);
   EXPECT_EQ(policy.timeouts.icmp, 60U);
+  EXPECT_EQ(policy.timeouts.tcp_incoming_syn, 6U);
+  EXPECT_EQ(policy.filtering, dp::FILTER_ENDPOINT);
+  EXPECT_EQ(policy.rst_window, 1);
+  EXPECT_EQ(policy.outbound_refresh_only, 0);
   EXPECT_EQ(policy.subscriber_prefix, 64);
   EXPECT_EQ(policy.allow_private_ipv4, 0);
   EXPECT_EQ(policy.accounting, 1);

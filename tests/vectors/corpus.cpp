@@ -50,6 +50,8 @@ int main(int argc, char **argv) {
     Names names = assumed_ports(vector);
     Bytes seed;
     for (const Step &step : vector.steps()) {
+      if (step.sweep)
+        continue;
       Bytes more = record(step, names);
       seed.insert(seed.end(), more.begin(), more.end());
     }

@@ -48,7 +48,8 @@ Result<void> NativeTarget::reset(const Tables &given) {
       put_all(given.bindings, [=](auto *k, auto *v) { return dp::engine_put_binding(e, k, v); }) &&
       put_all(given.ports, [=](auto *k, auto *v) { return dp::engine_put_port(e, k, v); }) &&
       put_all(given.subscribers,
-              [=](auto *k, auto *v) { return dp::engine_put_subscriber(e, k, v); });
+              [=](auto *k, auto *v) { return dp::engine_put_subscriber(e, k, v); }) &&
+      put_all(given.peers, [=](auto *k, auto *v) { return dp::engine_put_peer(e, k, v); });
   if (!all)
     return error("the given state does not fit into the tables");
   return {};
@@ -81,6 +82,18 @@ Result<Departure> NativeTarget::run(const Arrival &arrival) {
   else if (frame.data != buffer.packet())
     departure.trespass = "not forwarded, and yet the frame has moved";
   return departure;
+}
+
+std::vector<Bytes> NativeTarget::sweep(uint32_t now) {
+  std::vector<Bytes> sent;
+  dp::sweep_calls calls{};
+  calls.context = &sent;
+  calls.send = [](void *context, const dp::frame *frame) {
+    static_cast<std::vector<Bytes> *>(context)->emplace_back(frame->data,
+                                                             frame->data + frame->length);
+  };
+  dp::engine_sweep(engine_.get(), now, &calls);
+  return sent;
 }
 
 Counters NativeTarget::counters() const {

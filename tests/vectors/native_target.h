@@ -20,6 +20,7 @@ public:
   Result<void> reset(const Tables &given) override;
   Result<Departure> run(const Arrival &arrival) override;
 
+  std::vector<Bytes> sweep(uint32_t now) override;
   Counters counters() const override;
   std::optional<dp::session> find(const dp::session_key &key) const override;
   std::optional<dp::binding> find(const dp::binding_key &key) const override;

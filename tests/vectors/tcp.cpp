@@ -253,7 +253,8 @@ std::vector<Vector> closed_vectors() {
           .name = "a SYN from IPv4 to a port nobody has",
           .rfc = "RFC 6146 3.5.2.2",
           .in = ip4(server4, pool4) / tcp(80, 40001).syn(),
-          .expect = drop(dp::REASON_no_binding),
+          .expect = drop(dp::REASON_syn_held),
+          .bpf = punt(dp::REASON_punt_syn),
       },
       Vector{
           .name = "an ACK from IPv4 to a port nobody has",

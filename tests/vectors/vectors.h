@@ -18,6 +18,9 @@ std::vector<Vector> malformed_vectors();
 std::vector<Vector> classify_vectors();
 std::vector<Vector> map_vectors();
 std::vector<Vector> session_vectors();
+std::vector<Vector> filtering_vectors();
+std::vector<Vector> ageing_vectors();
+std::vector<Vector> reset_vectors();
 
 std::vector<Vector> all_vectors();
 
