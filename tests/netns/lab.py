@@ -578,7 +578,9 @@ web   60 IN A {SERVER}
 web2  60 IN A {SERVER2}
 dual  60 IN A {SERVER}
 dual  60 IN AAAA {PLAIN_SERVER6}
-big   60 IN TXT """ + " ".join('"' + letter * 232 + '"' for letter in "abcde") + "\n")
+big   60 IN TXT """ + " ".join('"' + letter * 232 + '"' for letter in "abcde") +
+                "\nhuge  60 IN TXT " + " ".join('"' + letter * 232 + '"'
+                                               for letter in "abcdefghijklmnop") + "\n")
 
 _IPV4ONLY_ARPA = ("$ORIGIN ipv4only.arpa.\n" + _SOA +
                   "@ 60 IN A 192.0.0.170\n@ 60 IN A 192.0.0.171\n")
