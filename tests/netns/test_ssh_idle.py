@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """An ssh session that lies idle is used again: each use gives it the whole `tcp_established` anew,
-and keepalives hold it for as long as they are sent."""
+keepalives do the same, and without both the probe finds that its host is still there."""
 
 import select
 import subprocess
@@ -11,8 +11,8 @@ import pytest
 import lab as labs
 from sshd import TARGET, SshServer
 
-ESTABLISHED = 4
-IDLE, TIMES = 1.5, 4  # together longer, also by the second that a sweep may take
+ESTABLISHED = 3
+IDLE, TIMES = 1.2, 4  # together longer, also by the second that a sweep may take
 
 
 class Shell:
@@ -49,7 +49,7 @@ def of_ssh(lab):
             if item["inside"]["destination"].endswith("]:22")}
 
 
-def test_use_and_keepalives_hold_a_session(lab):
+def test_an_idle_session_is_used_again(lab):
     server = SshServer(lab)
     with Shell(lab, server) as used:
         used.use(b"first words")
@@ -65,5 +65,9 @@ def test_use_and_keepalives_hold_a_session(lab):
             sessions = of_ssh(lab)
             assert sessions[port]["outside"]["source"] == first["outside"]["source"]
             assert [item["state"] for item in sessions.values()] == ["established"] * 2
+            assert lab.counters()["probe_sent"] == 0
+        labs.wait_for("the probe", lambda: lab.counters()["probe_sent"], ESTABLISHED + 10)
+        used.use(b"and now?")
+        assert of_ssh(lab)[port]["outside"]["source"] == first["outside"]["source"]
     counters = lab.counters()
     assert counters["tcp_not_syn"] == 0 and counters["session_ended"] == 0
