@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """BitTorrent's pattern: one socket of one host talks to a thousand peers, and peers it has never
-spoken to find it at the same port. One binding, and a session for each peer."""
+spoken to find it at the same port, unless filtering = "address". One binding, and a session for
+each peer."""
 
+import contextlib
 import ipaddress
 import socket
 import struct
@@ -71,36 +73,56 @@ def receive(client, count):
     return got
 
 
-def test_a_thousand_peers(bare_lab):
-    lab = bare_lab
+@contextlib.contextmanager
+def introduced(lab, filtering):
+    """(swarm, client's socket, its endpoint outside) once a thousand peers have been spoken to."""
     lab.server.ip("route", "add", "local", str(PEERS), "dev", "lo")
     lab.gateway.ip("route", "add", str(PEERS), "via", labs.SERVER)
-    lab.start_daemon(nat64={"prefix": f"{PREFIX}/96"})
+    lab.start_daemon(nat64={"prefix": f"{PREFIX}/96", "filtering": filtering})
     with Swarm(lab.server) as swarm:
         client = udp_socket(lab.client, labs.CLIENT, PORT, timeout=5)
         for first in range(0, COUNT, 100):  # by hundreds: no queue on the way overflows
-            for number in range(first, first + 100):
+            hundred = range(first, first + 100)
+            for number in hundred:
                 client.sendto(b"hello %d" % number, (labs.embed(peer(number), PREFIX), PORT))
             assert receive(client, 100) == {
-                peer(number): b"answer to hello %d" % number
-                for number in range(first, first + 100)}
+                peer(number): b"answer to hello %d" % number for number in hundred}
         (endpoint,) = {sender for _, sender in swarm.seen.values()}
         assert endpoint[0] == labs.POOL and len(swarm.seen) == COUNT
         (binding,) = lab.show("bindings")
-        assert binding["sessions"] == COUNT
-        assert binding["outside"] == f"{labs.POOL}:{endpoint[1]}"
+        assert binding["outside"] == f"{labs.POOL}:{endpoint[1]}" and binding["sessions"] == COUNT
+        try:
+            yield swarm, client, endpoint
+        finally:
+            client.close()
 
-        strangers = [peer(number) for number in range(COUNT, COUNT + NEW)]
-        for address in strangers:
+
+STRANGERS = [peer(number) for number in range(COUNT, COUNT + NEW)]
+
+
+def test_peers_never_spoken_to_get_in(bare_lab):
+    with introduced(bare_lab, "endpoint") as (swarm, client, endpoint):
+        for address in STRANGERS:
             swarm.send(address, b"hello from " + address.encode(), endpoint)
         assert receive(client, NEW) == {
-            address: b"hello from " + address.encode() for address in strangers}
-        for address in strangers:
+            address: b"hello from " + address.encode() for address in STRANGERS}
+        for address in STRANGERS:
             client.sendto(b"thanks", (labs.embed(address, PREFIX), PORT))
         drain(lambda: len(swarm.seen) == COUNT + NEW)
-        assert {swarm.seen[address] for address in strangers} == {(b"thanks", endpoint)}
-        (binding,) = lab.show("bindings")
-        assert binding["sessions"] == COUNT + NEW
-        client.close()
-    counters = lab.counters()
+        assert {swarm.seen[address] for address in STRANGERS} == {(b"thanks", endpoint)}
+    (binding,) = bare_lab.show("bindings")
+    assert binding["sessions"] == COUNT + NEW
+    counters = bare_lab.counters()
     assert counters["binding_made"] == 1 and counters["session_made"] == COUNT + NEW
+
+
+def test_peers_never_spoken_to_stay_out(bare_lab):
+    with introduced(bare_lab, "address") as (swarm, client, endpoint):
+        for address in STRANGERS:
+            swarm.send(address, b"unasked", endpoint)
+        drain(lambda: bare_lab.counters()["filtered"] == NEW)
+        assert bare_lab.counters()["filtered"] == NEW
+        swarm.send(peer(0), b"one of us", endpoint)
+        assert receive(client, 1) == {peer(0): b"one of us"}
+    (binding,) = bare_lab.show("bindings")
+    assert binding["sessions"] == COUNT

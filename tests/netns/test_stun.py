@@ -91,7 +91,11 @@ def test_filtering(lab):
     client.close()
 
 
-def test_the_servers_own_client(lab):
+@pytest.mark.parametrize("filtering, found", [("endpoint", "Endpoint Independent"),
+                                              ("address", "Address Dependent")])
+def test_the_servers_own_client(lab, filtering, found):
+    lab.write_config(nat64={"filtering": filtering})
+    lab.viaduct("reload")
     said = lab.client.run("turnutils_natdiscovery", "-f", labs.embed(labs.SERVER)).stdout
     assert f"UDP reflexive addr: {labs.POOL}:" in said
-    assert "NAT with Endpoint Independent Filtering!" in said
+    assert f"NAT with {found} Filtering!" in said
