@@ -85,6 +85,11 @@ void write_dns64(std::string &out, const Dns64 &dns64) {
 
 } // namespace
 
+std::string Listen::text() const {
+  return address.find(':') == std::string::npos ? fmt::format("{}:{}", address, port)
+                                                : fmt::format("[{}]:{}", address, port);
+}
+
 std::string canonical(const Config &config) {
   std::string out;
   write_nvi(out, config.nvi);
@@ -92,6 +97,8 @@ std::string canonical(const Config &config) {
   if (config.dns64)
     write_dns64(out, *config.dns64);
   out += fmt::format("\n[control]\nsocket = {}\n", toml_string(config.control.socket));
+  if (config.control.metrics)
+    out += fmt::format("metrics = {}\n", toml_string(config.control.metrics->text()));
   return out;
 }
 

@@ -408,7 +408,36 @@ void control_socket(Checker &checker, const Field &field) {
   checker.config.control.socket = *path;
 }
 
-constexpr Key control_keys[] = {{"socket", control_socket}, {"metrics", nullptr}};
+// "127.0.0.1:9464" or "[::1]:9464": no names, since they may change their meaning.
+std::optional<Listen> parse_listen(std::string_view text) {
+  size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos)
+    return std::nullopt;
+  std::string_view host = text.substr(0, colon), port = text.substr(colon + 1);
+  bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
+  if (bracketed)
+    host = host.substr(1, host.size() - 2);
+  Listen listen{host_address(host, true), 0};
+  bool is_ipv6 = listen.address.find(':') != std::string::npos;
+  auto [end, fault] = std::from_chars(port.data(), port.data() + port.size(), listen.port);
+  if (listen.address.empty() || is_ipv6 != bracketed || fault != std::errc() ||
+      end != port.data() + port.size() || listen.port == 0)
+    return std::nullopt;
+  return listen;
+}
+
+void control_metrics(Checker &checker, const Field &field) {
+  const char *what = "an address of this host and a port, such as \"127.0.0.1:9464\" or "
+                     "\"[::1]:9464\"";
+  const std::string *text = read_string(checker, field, what);
+  if (text == nullptr)
+    return;
+  checker.config.control.metrics = parse_listen(*text);
+  if (!checker.config.control.metrics)
+    expected(checker, field, what);
+}
+
+constexpr Key control_keys[] = {{"socket", control_socket}, {"metrics", control_metrics}};
 
 void control(Checker &checker, const Field &field) {
   read_table(checker, field, control_keys);

@@ -69,8 +69,16 @@ struct Dns64 {
   bool operator==(const Dns64 &) const = default;
 };
 
+struct Listen {
+  std::string address; // as canonical text, "127.0.0.1" or "::1"
+  uint16_t port = 0;   // never 0
+  std::string text() const;
+  bool operator==(const Listen &) const = default;
+};
+
 struct Control {
   std::string socket = "/run/viaduct/control.sock";
+  std::optional<Listen> metrics; // not given: nobody can ask over HTTP
   bool operator==(const Control &) const = default;
 };
 

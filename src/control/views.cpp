@@ -34,13 +34,6 @@ std::string protocol_name(uint8_t protocol) {
   }
 }
 
-std::string state_name(uint8_t state) {
-  constexpr std::array<const char *, dp::STATE_COUNT> names = {
-      "open",       "v4_init",    "v6_init",           "established",
-      "v4_fin_rcv", "v6_fin_rcv", "v4_fin_v6_fin_rcv", "trans"};
-  return state < names.size() ? names[state] : std::to_string(state);
-}
-
 Ipv6 ipv6_of(const dp::address &address) {
   return Ipv6::from_bytes(std::span<const uint8_t, 16>(address.byte));
 }
@@ -182,6 +175,13 @@ Answer::Step PoolsAnswer::next(json &item) {
 }
 
 } // namespace
+
+std::string state_name(uint8_t state) {
+  constexpr std::array<const char *, dp::STATE_COUNT> names = {
+      "open",       "v4_init",    "v6_init",           "established",
+      "v4_fin_rcv", "v6_fin_rcv", "v4_fin_v6_fin_rcv", "trans"};
+  return state < names.size() ? names[state] : std::to_string(state);
+}
 
 json version_item() {
   return {{"version", program_version}};

@@ -43,6 +43,8 @@ struct PoolUse {
   uint64_t icmp = 0;
 };
 
+std::string state_name(uint8_t state); // of enum session_state
+
 nlohmann::json version_item();
 nlohmann::json status_item(const Status &status);
 nlohmann::json session_item(const tables::SessionRow &row, uint32_t now);

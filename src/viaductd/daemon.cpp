@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/version.h"
+#include "metrics/metrics.h"
 #include "viaductd/log.h"
 #include "viaductd/policy.h"
 
@@ -52,6 +53,7 @@ Daemon::Daemon(std::string config_path, config::Config config)
 
 // In reverse of start(); a part that was not started is not there.
 Daemon::~Daemon() {
+  metrics_ = {};
   dns64_.reset();
   monitor_.reset();
   if (network_) {
@@ -77,7 +79,7 @@ Result<void> Daemon::start() {
                     &Daemon::start_control, // refuses a second daemon before anything is touched
                     &Daemon::start_network, // the interface and the routes to it
                     &Daemon::start_workers, // from here on packets are translated
-                    &Daemon::start_dns64, &Daemon::start_timers})
+                    &Daemon::start_dns64, &Daemon::start_metrics, &Daemon::start_timers})
     if (auto done = (this->*step)(); !done)
       return done;
   log::info("ready", {{"version", program_version},
@@ -147,6 +149,14 @@ Result<void> Daemon::start_workers() {
 
 Result<void> Daemon::start_dns64() {
   return reload_dns64(config_, connected_);
+}
+
+Result<void> Daemon::start_metrics() {
+  auto made = make_metrics(config_);
+  if (!made)
+    return made.failure();
+  metrics_ = std::move(*made);
+  return {};
 }
 
 Result<void> Daemon::start_timers() {
@@ -269,6 +279,11 @@ Result<void> Daemon::take_over(const config::Config &next) {
     return connected.failure();
   if (auto done = network_->check(plan_of(next)); !done)
     return done;
+  // A new port is opened before anything changes, since it may be taken.
+  bool new_metrics = next.control.metrics != config_.control.metrics;
+  auto metrics = new_metrics ? make_metrics(next) : Result<Metrics>(Metrics{});
+  if (!metrics)
+    return metrics.failure();
   if (auto done = reload_dns64(next, *connected); !done)
     return done;
   auto done = network_->apply(plan_of(next));
@@ -283,6 +298,8 @@ Result<void> Daemon::take_over(const config::Config &next) {
   }
   config_ = next;
   connected_ = *connected;
+  if (new_metrics)
+    metrics_ = std::move(*metrics);
   warn_once();
   uint64_t ended = sweep([this](const dp::session_key &key, const dp::session &value) {
     return still_allowed(policy_, key, value);
@@ -352,6 +369,33 @@ dns64::Settings Daemon::dns64_settings(const config::Config &config,
   settings.directory =
       (std::filesystem::path(config.control.socket).parent_path() / "dns64").string();
   return settings;
+}
+
+Result<Daemon::Metrics> Daemon::make_metrics(const config::Config &config) {
+  Metrics made;
+  if (!config.control.metrics)
+    return made;
+  auto census = metrics::Census::start(*loop_, *tables_);
+  if (!census)
+    return census.failure();
+  auto server =
+      metrics::HttpServer::start(*loop_, config.control.metrics->address,
+                                 config.control.metrics->port, [this] { return metrics_text(); });
+  if (!server)
+    return server.failure();
+  made.census = std::move(*census);
+  made.server = std::move(*server);
+  return made;
+}
+
+std::string Daemon::metrics_text() const {
+  metrics::Facts facts;
+  facts.status = status();
+  facts.counters = tables_->counters();
+  facts.pool.assign(policy_.pool, policy_.pool + policy_.pool_count);
+  if (metrics_.census)
+    facts.census = metrics_.census->report();
+  return metrics::exposition(facts);
 }
 
 control::Status Daemon::status() const {

@@ -11,6 +11,8 @@
 #include "control/views.h"
 #include "datapath/types.h"
 #include "dns64/supervisor.h"
+#include "metrics/census.h"
+#include "metrics/http_server.h"
 #include "nvi/network.h"
 #include "nvi/tun.h"
 #include "nvi/worker.h"
@@ -37,11 +39,18 @@ public:
   Result<void> run();
 
 private:
+  // What [control] metrics asks for; both empty where it is not given.
+  struct Metrics {
+    std::unique_ptr<metrics::Census> census;
+    std::unique_ptr<metrics::HttpServer> server;
+  };
+
   Result<void> start_loop();
   Result<void> start_control();
   Result<void> start_network();
   Result<void> start_workers();
   Result<void> start_dns64();
+  Result<void> start_metrics();
   Result<void> start_timers();
 
   void on_signal(int number);
@@ -58,6 +67,8 @@ private:
   Result<void> apply_policy(const config::Config &next, const std::vector<Prefix6> &connected);
 
   Result<std::unique_ptr<control::Answer>> answer(const std::string &command);
+  Result<Metrics> make_metrics(const config::Config &config);
+  std::string metrics_text() const;
   control::Status status() const;
   nvi::Plan plan_of(const config::Config &config) const;
   dns64::Settings dns64_settings(const config::Config &config,
@@ -75,6 +86,7 @@ private:
   std::unique_ptr<nvi::Workers> workers_;
   std::optional<nvi::Monitor> monitor_;
   std::unique_ptr<dns64::Supervisor> dns64_;
+  Metrics metrics_;
 
   dp::policy policy_{};
   std::vector<Prefix6> connected_;  // what stands in for `allow` where none is given
