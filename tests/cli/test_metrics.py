@@ -3,6 +3,7 @@
 with clients that mean no good. The server is the real one; its tables are made up (fake_daemon).
 """
 
+import concurrent.futures
 import http.client
 import json
 import os
@@ -216,7 +217,9 @@ def answer_to(daemon, data):
             client.shutdown(socket.SHUT_WR)
             while chunk := client.recv(65536):
                 received += chunk
-        except (BrokenPipeError, ConnectionResetError):
+        except TimeoutError:
+            raise
+        except OSError:  # the server may close before it has read all
             pass
         return received
 
@@ -235,7 +238,7 @@ def test_one_request_a_connection(daemon):
     b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n",
     b"POST /metrics HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nx",
     b"GET /%00%ff%zz HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"])
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"], ids=lambda data: repr(data[:20]))
 def test_garbage_gets_an_error_or_the_end(daemon, data):
     received = answer_to(daemon, data)
     assert not received or received.startswith(b"HTTP/1.")
@@ -244,14 +247,17 @@ def test_garbage_gets_an_error_or_the_end(daemon, data):
 
 def test_random_garbage(daemon):
     chance = random.Random(64)
+    tries = []
     whole = b"GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: text/plain\r\nContent-Length: 5\r\n\r\nhello"
-    for _ in range(500):
+    for _ in range(120):
         data = bytearray(whole)
         for _ in range(chance.randrange(1, 12)):
             at = chance.randrange(len(data))
             data[at:at + chance.randrange(3)] = chance.randbytes(chance.randrange(3))
-        received = answer_to(daemon, bytes(data[:chance.randrange(len(data) + 1)]))
-        assert not received or received.startswith(b"HTTP/1.")
+        tries.append(bytes(data[:chance.randrange(len(data) + 1)]))
+    with concurrent.futures.ThreadPoolExecutor(8) as clients:
+        for received in clients.map(lambda data: answer_to(daemon, data), tries):
+            assert not received or received.startswith(b"HTTP/1.")
     exposition.parse(daemon.scrape())
 
 
