@@ -248,8 +248,9 @@ def test_the_daemon_goes_away_in_the_middle(directory):
 
 # --- explain -------------------------------------------------------------------------------------
 
-REASONS = re.findall(r'^REASON\((\w+), (\w+), "([^"]*)",\s*"([^"]*)"\)',
-                     open(os.environ["REASONS_DEF"]).read(), re.MULTILINE)
+REASONS = [(name, kind, rfc, text.replace("\\", "")) for name, kind, rfc, text in re.findall(
+    r'^REASON\((\w+), (\w+), "([^"]*)",\s*"((?:[^"\\]|\\.)*)"\)',
+    open(os.environ["REASONS_DEF"]).read(), re.MULTILINE)]
 
 
 def test_explain_lists_every_counter_of_reasons_def():
