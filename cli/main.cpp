@@ -17,8 +17,8 @@ using namespace viaduct;
 constexpr std::array<cli::Subcommand, 5> subcommands = {{
     {"check", "Check a configuration file, without a running viaductd", cli::check_options,
      cli::check},
-    {"show", "Show the status, or the sessions, bindings, pools or counters", cli::show_options,
-     cli::show},
+    {"show", "Show the status, or the sessions, bindings, pools, maps or counters",
+     cli::show_options, cli::show},
     {"reload", "Make viaductd read its configuration again; if that is wrong, the old one stays",
      nullptr, cli::reload},
     {"explain",

@@ -108,12 +108,16 @@ Cells pool_cells(const json &item) {
           text(item, "icmp")};
 }
 
+Cells map_cells(const json &item) {
+  return {text(item, "inside"), text(item, "outside")};
+}
+
 Cells counter_cells(const json &item) {
   return {text(item, "name"), text(item, "value"), text(item, "kind"), text(item, "help")};
 }
 
-const std::array<View, 4> &views() {
-  static const std::array<View, 4> table = {{
+const std::array<View, 5> &views() {
+  static const std::array<View, 5> table = {{
       {"sessions",
        {{"PROTOCOL"},
         {"INSIDE SOURCE"},
@@ -129,6 +133,7 @@ const std::array<View, 4> &views() {
       {"pools",
        {{"ADDRESS"}, {"PORTS"}, {"TCP USED", true}, {"UDP USED", true}, {"ICMP USED", true}},
        pool_cells},
+      {"maps", {{"INSIDE"}, {"OUTSIDE"}}, map_cells},
       {"counters", {{"COUNTER"}, {"VALUE", true}, {"KIND"}, {"MEANING"}}, counter_cells},
   }};
   return table;
@@ -221,9 +226,9 @@ int show_status(const Options &options) {
 } // namespace
 
 void show_options(CLI::App &app, Options &options) {
-  app.add_option("WHAT", options.what, "status, sessions, bindings, pools or counters")
+  app.add_option("WHAT", options.what, "status, sessions, bindings, pools, maps or counters")
       ->default_str("status")
-      ->check(CLI::IsMember({"status", "sessions", "bindings", "pools", "counters"}));
+      ->check(CLI::IsMember({"status", "sessions", "bindings", "pools", "maps", "counters"}));
   app.add_flag("--json", options.json, "Print a JSON array of objects")->disable_flag_override();
   app.add_flag("--all", options.all,
                "Counters: also those that are zero (with --json they always are)")

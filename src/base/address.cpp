@@ -131,6 +131,10 @@ std::string Prefix6::text() const {
   return fmt::format("{}/{}", address.text(), length);
 }
 
+bool Prefix4::overlaps(const Prefix4 &other) const {
+  return same_bits(address.bytes, other.address.bytes, std::min(length, other.length));
+}
+
 Result<Prefix4> Prefix4::parse(std::string_view text) {
   auto split = split_prefix(text, 32);
   if (!split)

@@ -56,6 +56,7 @@ struct Prefix4 {
 
   static Result<Prefix4> parse(std::string_view text);
   bool contains(const Ipv4 &other) const;
+  bool overlaps(const Prefix4 &other) const;
   std::string text() const;
   auto operator<=>(const Prefix4 &) const = default;
 };

@@ -53,6 +53,10 @@ void write_nat64(std::string &out, const Nat64 &nat64) {
   out += "\n[nat64]\n";
   out += fmt::format("prefix = {}\n", prefixes(nat64.prefixes));
   out += fmt::format("pool4 = {}\n", list(nat64.pool4, pool));
+  if (!nat64.router_pool4.empty())
+    out += fmt::format("router_pool4 = {}\n", list(nat64.router_pool4, [](const Ipv4 &address) {
+                         return fmt::format("\"{}\"", address.text());
+                       }));
   out += fmt::format("filtering = \"{}\"\n",
                      nat64.filtering == Filtering::address ? "address" : "endpoint");
   if (nat64.allow)
@@ -94,6 +98,9 @@ std::string canonical(const Config &config) {
   std::string out;
   write_nvi(out, config.nvi);
   write_nat64(out, config.nat64);
+  for (const Map &map : config.maps)
+    out += fmt::format("\n[[static]]\nmap = {{ inside = \"{}\", outside = \"{}\" }}\n",
+                       map.inside.text(), map.outside.text());
   if (config.dns64)
     write_dns64(out, *config.dns64);
   out += fmt::format("\n[control]\nsocket = {}\n", toml_string(config.control.socket));

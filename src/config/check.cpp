@@ -124,16 +124,18 @@ void nat64_prefix(Checker &checker, const Field &field) {
     one_prefix(checker, item);
 }
 
+struct Reserved4 {
+  const char *prefix;
+  const char *what;
+};
+constexpr Reserved4 no_hosts4[] = {{"0.0.0.0/8", "an address of \"this network\""},
+                                   {"127.0.0.0/8", "a loopback address"},
+                                   {"224.0.0.0/4", "a multicast address"},
+                                   {"240.0.0.0/4", "a reserved address"}};
+
 // What kind of address cannot be in a pool; empty if it can.
 std::string pool_fault(const Ipv4 &address) {
-  struct Reserved {
-    const char *prefix;
-    const char *what;
-  };
-  for (Reserved reserved : {Reserved{"0.0.0.0/8", "an address of \"this network\""},
-                            {"127.0.0.0/8", "a loopback address"},
-                            {"224.0.0.0/4", "a multicast address"},
-                            {"240.0.0.0/4", "a reserved address"}})
+  for (const Reserved4 &reserved : no_hosts4)
     if (prefix4(reserved.prefix).contains(address))
       return reserved.what;
   return {};
@@ -211,6 +213,31 @@ void nat64_pool4(Checker &checker, const Field &field) {
   for (const Field &item : read_list(checker, field, dp::MAX_POOL, what))
     one_pool_entry(checker, item);
   std::ranges::sort(checker.config.nat64.pool4);
+}
+
+void nat64_router_pool4(Checker &checker, const Field &field) {
+  constexpr const char *what = "an IPv4 address such as \"203.0.113.250\"";
+  auto &pool = checker.config.nat64.router_pool4;
+  for (const Field &item : read_list(checker, field, dp::MAX_ERROR_SOURCES,
+                                     fmt::format("a list, each item {}", what))) {
+    const std::string *text = read_string(checker, item, what);
+    if (text == nullptr)
+      continue;
+    auto address = Ipv4::parse(*text);
+    if (!address)
+      expected(checker, item, what);
+    else if (auto fault = pool_fault(*address); !fault.empty())
+      problem(checker, item.value.at,
+              fmt::format("{}: found {}, {}, expected a unicast address that no host has",
+                          item.name, quoted(*text), fault));
+    else if (std::ranges::find(pool, *address) != pool.end())
+      problem(checker, item.value.at,
+              fmt::format("{}: found {} a second time, expected every address once", item.name,
+                          address->text()));
+    else
+      pool.push_back(*address);
+  }
+  std::ranges::sort(pool);
 }
 
 void nat64_filtering(Checker &checker, const Field &field) {
@@ -294,6 +321,7 @@ void nat64_max_sessions(Checker &checker, const Field &field) {
 
 constexpr Key nat64_keys[] = {{"prefix", nat64_prefix},
                               {"pool4", nat64_pool4},
+                              {"router_pool4", nat64_router_pool4},
                               {"filtering", nat64_filtering},
                               {"allow", nat64_allow},
                               {"allow_private_ipv4", nat64_allow_private_ipv4},
@@ -316,6 +344,124 @@ void nat64(Checker &checker, const Field &field) {
       problem(
           checker, field.key,
           fmt::format("nat64: found no key {}, expected at least {}", required, smallest_config));
+}
+
+// --- [[static]] ----------------------------------------------------------------------------------
+
+constexpr const char *a_map =
+    "map = { inside = \"2001:db8:a::/120\", outside = \"198.51.100.0/24\" }";
+
+void map_inside(Checker &checker, const Field &field) {
+  auto prefix = read_prefix6(
+      checker, field,
+      "an IPv6 prefix such as \"2001:db8:a::/120\", or \"2001:db8:a::1/128\" for one host");
+  if (!prefix)
+    return;
+  for (const char *other : {"::/32", "fe80::/10", "ff00::/8"})
+    if (prefix->overlaps(prefix6(other)))
+      return problem(checker, field.value.at,
+                     fmt::format("{}: found \"{}\" with addresses of {}, expected addresses that a "
+                                 "host may have",
+                                 field.name, prefix->text(), other));
+  for (const Map &map : checker.config.maps)
+    if (map.inside == *prefix)
+      return problem(checker, field.value.at,
+                     fmt::format("{}: found \"{}\" a second time, expected every prefix once",
+                                 field.name, prefix->text()));
+  checker.map_inside = *prefix;
+  checker.map_place.inside = field.value.at;
+}
+
+void map_outside(Checker &checker, const Field &field) {
+  auto prefix = read_prefix4(
+      checker, field,
+      "an IPv4 prefix such as \"198.51.100.0/24\", or \"198.51.100.1/32\" for one host");
+  if (!prefix)
+    return;
+  for (const Reserved4 &reserved : no_hosts4)
+    if (prefix->overlaps(prefix4(reserved.prefix)))
+      return problem(checker, field.value.at,
+                     fmt::format("{}: found \"{}\" with addresses of {}, expected addresses that a "
+                                 "host may have",
+                                 field.name, prefix->text(), reserved.prefix));
+  for (const Map &map : checker.config.maps)
+    if (map.outside == *prefix)
+      return problem(checker, field.value.at,
+                     fmt::format("{}: found \"{}\" a second time, expected every prefix once",
+                                 field.name, prefix->text()));
+  checker.map_outside = *prefix;
+  checker.map_place.outside = field.value.at;
+}
+
+constexpr Key map_keys[] = {{"inside", map_inside}, {"outside", map_outside}};
+
+// The IPv4 suffix must fit behind the IPv6 prefix.
+bool has_room(const Map &map) {
+  return 32 - map.outside.length <= 128 - map.inside.length;
+}
+
+void static_map(Checker &checker, const Field &field) {
+  size_t before = checker.problems.size();
+  checker.map_inside.reset();
+  checker.map_outside.reset();
+  read_table(checker, field, map_keys);
+  if (checker.problems.size() != before)
+    return;
+  if (!checker.map_inside || !checker.map_outside)
+    return problem(checker, field.value.at,
+                   fmt::format("{}: found a table without {}, expected {}", field.name,
+                               checker.map_inside ? "outside" : "inside", a_map));
+  Map map{*checker.map_inside, *checker.map_outside};
+  if (!has_room(map))
+    return problem(
+        checker, field.value.at,
+        fmt::format("{}: found {} bits behind \"{}\" and only {} behind \"{}\", expected "
+                    "room for the former in the latter (RFC 7757 3.2)",
+                    field.name, 32 - map.outside.length, map.outside.text(),
+                    128 - map.inside.length, map.inside.text()));
+  checker.config.maps.push_back(map);
+  checker.map_places.push_back(checker.map_place);
+}
+
+constexpr Key static_keys[] = {
+    {"map", static_map}, {"protocol", nullptr}, {"outside", nullptr}, {"inside", nullptr}};
+
+void static_rules(Checker &checker, const Field &field) {
+  auto what = fmt::format("tables [[static]], each with {}", a_map);
+  for (const Field &item : read_list(checker, field, dp::MAX_MAPS, what)) {
+    size_t before = checker.problems.size();
+    read_table(checker, item, static_keys);
+    if (checker.problems.size() == before && !has_key(item.value, "map"))
+      problem(checker, item.value.at,
+              fmt::format("{}: found a table without map, expected {}", item.name, a_map));
+  }
+}
+
+// A pool address in a map would never be NAT64's, a router's would be a host's; and a mapped host
+// inside a prefix would be an IPv4 host, whose address is not ours to translate again.
+void check_maps(Checker &checker) {
+  const Nat64 &nat64 = checker.config.nat64;
+  for (size_t i = 0; i < checker.config.maps.size(); i++) {
+    const auto &[inside, outside] = checker.config.maps[i];
+    const auto refuse = [&, &place = checker.map_places[i], &outside = outside](const Ipv4 &address,
+                                                                                const char *key) {
+      if (outside.contains(address))
+        problem(checker, place.outside,
+                fmt::format("static.map.outside: found \"{}\", which holds {} of {}, expected a "
+                            "prefix without such an address",
+                            outside.text(), address.text(), key));
+    };
+    for (const PoolAddress &pool : nat64.pool4)
+      refuse(pool.address, "nat64.pool4");
+    for (const Ipv4 &router : nat64.router_pool4)
+      refuse(router, "nat64.router_pool4");
+    for (const Prefix6 &prefix : nat64.prefixes)
+      if (inside.overlaps(prefix))
+        problem(checker, checker.map_places[i].inside,
+                fmt::format("static.map.inside: found \"{}\", which overlaps \"{}\" of "
+                            "nat64.prefix, expected addresses of IPv6 hosts",
+                            inside.text(), prefix.text()));
+  }
 }
 
 // --- [dns64] -------------------------------------------------------------------------------------
@@ -445,8 +591,8 @@ void control(Checker &checker, const Field &field) {
 
 // --- the whole -----------------------------------------------------------------------------------
 
-constexpr Key root_keys[] = {{"nvi", nvi},         {"nat64", nat64},    {"dns64", dns64},
-                             {"control", control}, {"static", nullptr}, {"service", nullptr},
+constexpr Key root_keys[] = {{"nvi", nvi},         {"nat64", nat64},         {"dns64", dns64},
+                             {"control", control}, {"static", static_rules}, {"service", nullptr},
                              {"nat", nullptr},     {"lan", nullptr}};
 
 } // namespace
@@ -462,6 +608,7 @@ Outcome parse(std::string_view text, const std::string &file) {
   if (!has_key(root, "nat64"))
     problem(checker, {},
             fmt::format("found no table [nat64], expected at least {}", smallest_config));
+  check_maps(checker);
   if (checker.problems.empty())
     return Outcome{std::move(checker.config), {}};
   std::ranges::stable_sort(checker.problems, {}, [](const Problem &problem) {

@@ -186,22 +186,37 @@ std::vector<Field> read_list(Checker &checker, const Field &field, size_t most,
   return items;
 }
 
-std::optional<Prefix6> read_prefix6(Checker &checker, const Field &field, std::string_view what) {
+namespace {
+
+// A host's address with its subnet's length is the likeliest slip: it gets its own words.
+template <typename Prefix, typename Address>
+std::optional<Prefix> read_prefix(Checker &checker, const Field &field, std::string_view what,
+                                  std::string_view any) {
   const std::string *text = read_string(checker, field, what);
   if (text == nullptr)
     return std::nullopt;
-  auto prefix = Prefix6::parse(*text);
+  auto prefix = Prefix::parse(*text);
   if (prefix)
     return *prefix;
-  // A host's address with its subnet's length is the likeliest slip: it gets its own words.
   auto slash = std::min(text->rfind('/'), text->size());
-  if (Ipv6::parse(text->substr(0, slash)) && Prefix6::parse("::" + text->substr(slash)))
+  if (Address::parse(text->substr(0, slash)) &&
+      Prefix::parse(std::string(any) + text->substr(slash)))
     problem(checker, field.value.at,
             fmt::format("{}: found {}, which has bits set behind its length, expected {}",
                         field.name, quoted(*text), what));
   else
     expected(checker, field, what);
   return std::nullopt;
+}
+
+} // namespace
+
+std::optional<Prefix6> read_prefix6(Checker &checker, const Field &field, std::string_view what) {
+  return read_prefix<Prefix6, Ipv6>(checker, field, what, "::");
+}
+
+std::optional<Prefix4> read_prefix4(Checker &checker, const Field &field, std::string_view what) {
+  return read_prefix<Prefix4, Ipv4>(checker, field, what, "0.0.0.0");
 }
 
 } // namespace viaduct::config

@@ -27,8 +27,14 @@ struct Field {
 
 struct Checker {
   std::string file;
-  Config config;          // filled in as the values turn out good
-  PoolAddress pool_entry; // the entry of pool4 that is being read
+  Config config;                     // filled in as the values turn out good
+  PoolAddress pool_entry;            // the entry of pool4 that is being read
+  std::optional<Prefix6> map_inside; // of the map that is being read
+  std::optional<Prefix4> map_outside;
+  struct MapPlace {
+    Position inside, outside;
+  } map_place;                      // of the map that is being read
+  std::vector<MapPlace> map_places; // of each of config.maps
   std::vector<Problem> problems;
   bool more_problems = false; // than max_problems
 };
@@ -57,5 +63,6 @@ std::optional<size_t> read_word(Checker &checker, const Field &field,
 std::vector<Field> read_list(Checker &checker, const Field &field, size_t most,
                              std::string_view what);
 std::optional<Prefix6> read_prefix6(Checker &checker, const Field &field, std::string_view what);
+std::optional<Prefix4> read_prefix4(Checker &checker, const Field &field, std::string_view what);
 
 } // namespace viaduct::config

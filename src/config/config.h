@@ -47,6 +47,8 @@ struct Timeouts {
 struct Nat64 {
   std::vector<Prefix6> prefixes;  // at least one; RFC 6052 lengths; none overlaps another
   std::vector<PoolAddress> pool4; // at least one; sorted by address; no address twice
+  // What IPv6 routers appear as in ICMP errors about mapped hosts (RFC 6791); empty: as pool4.
+  std::vector<Ipv4> router_pool4; // sorted; no address twice; none in a map
   Filtering filtering = Filtering::endpoint;
   std::optional<std::vector<Prefix6>> allow; // not given: the directly connected prefixes
   bool allow_private_ipv4 = false;
@@ -58,6 +60,13 @@ struct Nat64 {
   uint32_t max_sessions_per_subscriber = 4096;
   uint32_t max_sessions = 1000000;
   bool operator==(const Nat64 &) const = default;
+};
+
+// [[static]] map (RFC 7757): the bits behind `outside` stand behind `inside`, zeros behind them.
+struct Map {
+  Prefix6 inside;
+  Prefix4 outside; // with no more bits behind it than `inside` has
+  bool operator==(const Map &) const = default;
 };
 
 struct Dns64 {
@@ -85,6 +94,7 @@ struct Control {
 struct Config {
   Nvi nvi;
   Nat64 nat64;
+  std::vector<Map> maps;      // no prefix twice on either side; no pool address or prefix in one
   std::optional<Dns64> dns64; // absent: no resolver is started
   Control control;
   bool operator==(const Config &) const = default;

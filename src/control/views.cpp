@@ -174,6 +174,21 @@ Answer::Step PoolsAnswer::next(json &item) {
   return Step::item;
 }
 
+class MapsAnswer : public Answer {
+public:
+  explicit MapsAnswer(std::vector<dp::mapping> maps) : maps_(std::move(maps)) {}
+  Step next(json &item) override {
+    if (at_ == maps_.size())
+      return Step::end;
+    item = map_item(maps_[at_++]);
+    return Step::item;
+  }
+
+private:
+  std::vector<dp::mapping> maps_;
+  size_t at_ = 0;
+};
+
 } // namespace
 
 std::string state_name(uint8_t state) {
@@ -243,6 +258,11 @@ json pool_item(const dp::pool_address &pool, const PoolUse &use) {
           {"icmp", use.icmp}};
 }
 
+json map_item(const dp::mapping &map) {
+  return {{"inside", Prefix6{ipv6_of(map.inside), map.inside_length}.text()},
+          {"outside", Prefix4{Ipv4::from_network_order(map.outside), map.outside_length}.text()}};
+}
+
 json counter_item(dp::reason reason, uint64_t value) {
   const auto &row = reason_texts()[reason];
   return {{"name", row.name}, {"value", value}, {"kind", row.kind}, {"help", row.help}};
@@ -259,6 +279,10 @@ std::unique_ptr<Answer> bindings_answer(const tables::Tables &tables) {
 std::unique_ptr<Answer> pools_answer(const tables::Tables &tables,
                                      std::vector<dp::pool_address> pool) {
   return std::make_unique<PoolsAnswer>(tables, std::move(pool));
+}
+
+std::unique_ptr<Answer> maps_answer(std::vector<dp::mapping> maps) {
+  return std::make_unique<MapsAnswer>(std::move(maps));
 }
 
 std::unique_ptr<Answer> counters_answer(const tables::Counters &counters) {

@@ -50,6 +50,7 @@ nlohmann::json status_item(const Status &status);
 nlohmann::json session_item(const tables::SessionRow &row, uint32_t now);
 nlohmann::json binding_item(const tables::BindingRow &row);
 nlohmann::json pool_item(const dp::pool_address &pool, const PoolUse &use);
+nlohmann::json map_item(const dp::mapping &map);
 nlohmann::json counter_item(dp::reason reason, uint64_t value); // not for REASON_none
 
 using Now = std::function<uint32_t()>; // seconds of CLOCK_MONOTONIC
@@ -60,6 +61,7 @@ std::unique_ptr<Answer> bindings_answer(const tables::Tables &tables);
 // Counts what is in use by a walk through all bindings.
 std::unique_ptr<Answer> pools_answer(const tables::Tables &tables,
                                      std::vector<dp::pool_address> pool);
+std::unique_ptr<Answer> maps_answer(std::vector<dp::mapping> maps);
 std::unique_ptr<Answer> counters_answer(const tables::Counters &counters);
 
 } // namespace viaduct::control

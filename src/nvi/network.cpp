@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// On rp_filter: translated IPv4 packets leave the interface with a pool address as their source,
-// and the route to that address points back at the interface: strict filtering (1) on "all" lets
+// On rp_filter: translated IPv4 packets leave the interface with a pool address or a mapped one as
+// their source, and the route to that address points back at the interface: strict filtering (1) on "all" lets
 // them through, loose (2) does too. So a value of "all" above the interface's own 0 is nothing to
 // warn of. IPv6 has no such filter.
 //
@@ -64,10 +64,14 @@ std::vector<Route> wanted_routes(const Plan &plan, int interface) {
   std::vector<Route> routes;
   for (const Prefix6 &prefix : plan.prefixes)
     routes.push_back({.destination = prefix, .interface = interface});
+  const auto add4 = [&](const Prefix4 &destination) {
+    routes.push_back(
+        {.destination = destination, .interface = interface, .mtu = plan.mtu - header_difference});
+  };
   for (const Ipv4 &address : plan.pool)
-    routes.push_back({.destination = Prefix4{address, 32},
-                      .interface = interface,
-                      .mtu = plan.mtu - header_difference});
+    add4(Prefix4{address, 32});
+  for (const Prefix4 &mapped : plan.mapped)
+    add4(mapped);
   return routes;
 }
 
@@ -112,7 +116,8 @@ struct Network::Surroundings {
     const Link *found = link(index);
     return found != nullptr ? found->name : fmt::format("interface number {}", index);
   }
-  // (port, address) for every pool address in the subnet of a port.
+  // (port, address) for every pool address, and every one that is mapped alone, in the subnet of a
+  // port.
   std::set<Proxy> wanted_proxies(const Plan &plan) const {
     std::set<Proxy> wanted;
     for (const Address &address : addresses) {
@@ -124,6 +129,9 @@ struct Network::Surroundings {
       for (const Ipv4 &pool : plan.pool)
         if (subnet->contains(pool))
           wanted.emplace(port->index, pool);
+      for (const Prefix4 &mapped : plan.mapped)
+        if (mapped.length == 32 && subnet->contains(mapped.address))
+          wanted.emplace(port->index, mapped.address);
     }
     return wanted;
   }
@@ -206,6 +214,8 @@ Result<void> Network::check_around(const Plan &plan, Surroundings &around) {
                  plan.interface);
   if (auto good = check_pool(plan, around); !good)
     return good;
+  if (auto good = check_mapped(plan, around); !good)
+    return good;
   if (auto good = check_prefixes(plan, around); !good)
     return good;
   return check_routes(plan, around);
@@ -217,7 +227,7 @@ Result<void> Network::check_pool(const Plan &plan, const Surroundings &around) {
     const Ipv4 *own = std::get_if<Ipv4>(&address.address);
     if (own != nullptr && has(plan.pool, *own))
       return error("pool address {0} is a local address of {1}, so its packets would never reach "
-                   "{2}: remove it there (ip address del {0} dev {1}) or take it out of pool4",
+                   "{2}: remove it there (ip address del {0} dev {1}) or take it out of its pool",
                    own->text(), around.name(address.interface), plan.interface);
   }
   auto local = netlink_.routes({.family = AF_INET,
@@ -234,8 +244,50 @@ Result<void> Network::check_pool(const Plan &plan, const Surroundings &around) {
   if (!local)
     return local.failure();
   if (!local->empty())
-    return error("a pool address lies in {}, which is {} {}: take another for pool4",
+    return error("a pool address lies in {}, which is {} {}: take another for the pool",
                  text(local->front().destination),
+                 local->front().type == RTN_BROADCAST ? "a broadcast address of" : "local to",
+                 around.name(local->front().interface));
+  return {};
+}
+
+// Nor may a mapped one be. A port's subnet may hold a mapped prefix, but its hosts ask for those
+// addresses on the link, where we answer for single ones only.
+Result<void> Network::check_mapped(const Plan &plan, const Surroundings &around) {
+  for (const Address &address : around.addresses) {
+    const Ipv4 *own = std::get_if<Ipv4>(&address.address);
+    if (own == nullptr)
+      continue;
+    const auto &subnet = std::get<Prefix4>(address.subnet);
+    const std::string port = around.name(address.interface);
+    for (const Prefix4 &mapped : plan.mapped) {
+      if (mapped.contains(*own))
+        return error("{0} of [[static]] map holds {1}, a local address of {2}, so its packets "
+                     "would never reach {3}: give {2} another address or map another prefix",
+                     mapped.text(), own->text(), port, plan.interface);
+      if (mapped.length < 32 && subnet.length < mapped.length && subnet.overlaps(mapped))
+        warn(error("{} of [[static]] map lies in {}, the subnet of {}: hosts there look for it on "
+                   "the link and find nobody; map single addresses, or give the hosts a route",
+                   mapped.text(), subnet.text(), port));
+    }
+  }
+  const auto holds = [&plan](const Route &local) {
+    return std::ranges::find_if(plan.mapped, [&local](const Prefix4 &mapped) {
+      return std::get<Prefix4>(local.destination).overlaps(mapped);
+    });
+  };
+  auto local = netlink_.routes(
+      {.family = AF_INET,
+       .protocol = 0,
+       .type = 0,
+       .table = RT_TABLE_LOCAL,
+       .interface = 0,
+       .keep = [&](const Route &route) { return holds(route) != plan.mapped.end(); }});
+  if (!local)
+    return local.failure();
+  if (!local->empty())
+    return error("{} of [[static]] map holds {}, which is {} {}: map another prefix",
+                 holds(local->front())->text(), text(local->front().destination),
                  local->front().type == RTN_BROADCAST ? "a broadcast address of" : "local to",
                  around.name(local->front().interface));
   return {};

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // Network: everything outside the interface that makes packets arrive in it: the link's state,
-// routes for the prefixes and pool addresses, ARP answers and announcements for pool addresses that
-// lie in a port's subnet, kernel settings.
+// routes for the prefixes, pool addresses and mapped prefixes, ARP answers and announcements for
+// pool addresses and single mapped ones that lie in a port's subnet, kernel settings.
 //
 // The kernel is the authority, not our memory: every apply() looks at what is there and changes
 // only what differs, adding before removing, so that it is also right after a crash of a
@@ -28,10 +28,11 @@
 namespace viaduct::nvi {
 
 struct Plan {
-  std::string interface;         // an existing tun, see Tun
-  std::vector<Prefix6> prefixes; // routed to it
-  std::vector<Ipv4> pool;        // routed to it
-  // Of the IPv6 path; the pool's routes get 20 less (RFC 7915 1.4). 0: that of the largest Ethernet
+  std::string interface;            // an existing tun, see Tun
+  std::vector<Prefix6> prefixes;    // routed to it
+  std::vector<Ipv4> pool;           // routed to it; also that of routers
+  std::vector<Prefix4> mapped = {}; // routed to it
+  // Of the IPv6 path; IPv4 routes get 20 less (RFC 7915 1.4). 0: that of the largest Ethernet
   // port that is up, at least 1500, and again whenever the ports change.
   unsigned mtu = 0;
   bool operator==(const Plan &) const = default;
@@ -73,6 +74,7 @@ private:
   Result<Surroundings> look(const std::string &interface);
   Result<void> check_around(const Plan &plan, Surroundings &around);
   Result<void> check_pool(const Plan &plan, const Surroundings &around);
+  Result<void> check_mapped(const Plan &plan, const Surroundings &around);
   Result<void> check_prefixes(const Plan &plan, const Surroundings &around);
   Result<void> check_routes(const Plan &plan, Surroundings &around);
   Result<void> apply(const Plan &wish, Settings settings);

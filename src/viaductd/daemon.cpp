@@ -311,7 +311,7 @@ Result<void> Daemon::take_over(const config::Config &next) {
 
 Result<void> Daemon::apply_policy(const config::Config &next,
                                   const std::vector<Prefix6> &connected) {
-  dp::policy policy = make_policy(next.nat64, connected, policy_.generation + 1);
+  dp::policy policy = make_policy(next, connected, policy_.generation + 1);
   if (policy.allow_count == 0)
     log::warning("allow", {{"detail", "no IPv6 prefix is connected and [nat64] allow is not given: "
                                       "nobody may use the gateway yet"}});
@@ -352,6 +352,11 @@ nvi::Plan Daemon::plan_of(const config::Config &config) const {
   plan.prefixes = config.nat64.prefixes;
   for (const auto &pool : config.nat64.pool4)
     plan.pool.push_back(pool.address);
+  for (const Ipv4 &router : config.nat64.router_pool4)
+    if (std::ranges::find(plan.pool, router) == plan.pool.end())
+      plan.pool.push_back(router);
+  for (const auto &map : config.maps)
+    plan.mapped.push_back(map.outside);
   return plan;
 }
 
@@ -428,6 +433,9 @@ Result<std::unique_ptr<control::Answer>> Daemon::answer(const std::string &comma
   if (command == "pools")
     return control::pools_answer(*tables_,
                                  std::vector(policy_.pool, policy_.pool + policy_.pool_count));
+  if (command == "maps")
+    return control::maps_answer(
+        std::vector(policy_.map_by_inside, policy_.map_by_inside + policy_.map_count));
   if (command == "counters")
     return control::counters_answer(tables_->counters());
   if (command == "version")

@@ -27,6 +27,19 @@ dp::pool_address to_datapath(const config::PoolAddress &pool) {
   return dp::pool_address{pool.address.network_order(), pool.port_low, pool.port_high};
 }
 
+dp::mapping to_datapath(const config::Map &map) {
+  dp::mapping result{};
+  std::copy(map.inside.address.bytes.begin(), map.inside.address.bytes.end(), result.inside.byte);
+  for (unsigned bit = 0; bit < map.inside.length; bit++)
+    result.inside_mask.byte[bit / 8] |= static_cast<uint8_t>(0x80U >> bit % 8);
+  result.outside = map.outside.address.network_order();
+  result.outside_mask =
+      map.outside.length == 0 ? 0 : htonl(~uint32_t{0} << (32U - map.outside.length));
+  result.inside_length = map.inside.length;
+  result.outside_length = map.outside.length;
+  return result;
+}
+
 uint32_t seconds(std::chrono::seconds span) {
   return static_cast<uint32_t>(span.count());
 }
@@ -80,6 +93,29 @@ dp::policy make_policy(const config::Nat64 &nat64, const std::vector<Prefix6> &c
   return policy;
 }
 
+dp::policy make_policy(const config::Config &config, const std::vector<Prefix6> &connected,
+                       uint32_t generation) {
+  dp::policy policy = make_policy(config.nat64, connected, generation);
+  for (const config::Map &map : config.maps) {
+    if (policy.map_count == dp::MAX_MAPS)
+      break;
+    policy.map_by_inside[policy.map_count] = to_datapath(map);
+    policy.map_by_outside[policy.map_count] = policy.map_by_inside[policy.map_count];
+    policy.map_count++;
+  }
+  for (const Ipv4 &router : config.nat64.router_pool4)
+    if (policy.error_source_count < dp::MAX_ERROR_SOURCES)
+      policy.error_source[policy.error_source_count++] = router.network_order();
+  std::stable_sort(
+      policy.map_by_inside, policy.map_by_inside + policy.map_count,
+      [](const dp::mapping &a, const dp::mapping &b) { return a.inside_length > b.inside_length; });
+  std::stable_sort(policy.map_by_outside, policy.map_by_outside + policy.map_count,
+                   [](const dp::mapping &a, const dp::mapping &b) {
+                     return a.outside_length > b.outside_length;
+                   });
+  return policy;
+}
+
 bool still_allowed(const dp::policy &policy, const dp::session_key &key, const dp::session &value) {
   auto prefixes = std::span(policy.prefix, policy.prefix_count);
   auto pool = std::span(policy.pool, policy.pool_count);
@@ -97,9 +133,13 @@ bool still_allowed(const dp::policy &policy, const dp::session_key &key, const d
   bool host_stays = std::any_of(allow.begin(), allow.end(), [&](const dp::prefix6 &one) {
     return from_datapath(one.address, one.length).contains(inside);
   });
+  auto maps = std::span(policy.map_by_inside, policy.map_count);
+  bool unmapped = std::none_of(maps.begin(), maps.end(), [&](const dp::mapping &one) {
+    return from_datapath(one.inside, one.inside_length).contains(inside);
+  });
   bool remote_stays = policy.allow_private_ipv4 || !is_well_known(value) ||
                       !is_private(Ipv4::from_network_order(key.remote_address));
-  return prefix_stays && port_stays && host_stays && remote_stays;
+  return prefix_stays && port_stays && host_stays && unmapped && remote_stays;
 }
 
 } // namespace viaduct

@@ -36,6 +36,8 @@ inline control::Handler fake_handler(const tables::Tables &tables, std::string r
           return control::bindings_answer(tables);
         if (command == "pools")
           return control::pools_answer(tables, fake_pool());
+        if (command == "maps")
+          return control::maps_answer(fake_maps());
         if (command == "counters")
           return control::counters_answer(tables.counters());
         if (command == "version")

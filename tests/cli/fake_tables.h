@@ -29,6 +29,22 @@ inline std::vector<dp::pool_address> fake_pool() {
   return {{ipv4("203.0.113.10"), 1024, 65535}, {ipv4("203.0.113.11"), 2000, 2999}};
 }
 
+inline dp::mapping fake_map(const char *inside, uint8_t inside_length, const char *outside,
+                            uint8_t outside_length) {
+  dp::mapping map{};
+  Ipv6 address = *Ipv6::parse(inside);
+  std::copy(address.bytes.begin(), address.bytes.end(), map.inside.byte);
+  map.inside_length = inside_length;
+  map.outside = ipv4(outside);
+  map.outside_length = outside_length;
+  return map;
+}
+
+inline std::vector<dp::mapping> fake_maps() {
+  return {fake_map("2001:db8:a::7", 128, "192.0.2.7", 32),
+          fake_map("2001:db8:a::", 64, "198.51.100.0", 24)};
+}
+
 class FakeTables : public tables::Tables {
 public:
   explicit FakeTables(uint64_t count) : count_(count) {}

@@ -142,6 +142,14 @@ def test_show_pools(daemon):
         ["203.0.113.11", "2000-2999", "0", "0", "0"]]
 
 
+def test_show_maps(daemon):
+    table = good(viaduct("show", "maps", "--socket", daemon.socket))
+    assert columns_of(table) == [
+        ["INSIDE", "OUTSIDE"],
+        ["2001:db8:a::7/128", "192.0.2.7/32"],
+        ["2001:db8:a::/64", "198.51.100.0/24"]]
+
+
 def test_show_counters_leaves_zeros_out_of_the_table_unless_asked(daemon):
     table = good(viaduct("show", "counters", "--socket", daemon.socket))
     assert columns_of(table) == [
@@ -164,7 +172,7 @@ def test_an_empty_table_is_its_header(directory):
     daemon.stop()
 
 
-@pytest.mark.parametrize("what", ["status", "sessions", "bindings", "pools", "counters"])
+@pytest.mark.parametrize("what", ["status", "sessions", "bindings", "pools", "maps", "counters"])
 def test_json_is_one_array_of_objects(daemon, what):
     items = json.loads(good(viaduct("show", what, "--json", "--socket", daemon.socket)))
     assert isinstance(items, list) and items

@@ -113,7 +113,8 @@ def cannot_run():
 
 
 def toml(sections):
-    """{"nat64": {"prefix": ...}, ...} as text; a section that is None is left out."""
+    """{"nat64": {"prefix": ...}, ...} as text; a section that is None is left out, one that is a list
+    is an array of tables."""
 
     def value(item):
         if isinstance(item, dict):
@@ -126,9 +127,11 @@ def toml(sections):
     for name, keys in sections.items():
         if keys is None:
             continue
-        lines.append(f"[{name}]")
-        lines += [f"{key} = {value(item)}" for key, item in keys.items()]
-        lines.append("")
+        tables = keys if isinstance(keys, list) else [keys]
+        for table in tables:
+            lines.append(f"[[{name}]]" if table is not keys else f"[{name}]")
+            lines += [f"{key} = {value(item)}" for key, item in table.items()]
+            lines.append("")
     return "\n".join(lines)
 
 
@@ -453,7 +456,7 @@ class Lab:
             "control": {"socket": str(self.socket_path)},
         }
         for name, keys in sections.items():
-            whole[name] = None if keys is None else {**(whole.get(name) or {}), **keys}
+            whole[name] = {**(whole.get(name) or {}), **keys} if isinstance(keys, dict) else keys
         return {name: keys for name, keys in whole.items() if keys is not None}
 
     DNS64 = {"listen": [GATEWAY6], "upstream": [SERVER]}

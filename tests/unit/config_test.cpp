@@ -64,7 +64,8 @@ TEST_F(Load, names_the_file_as_it_was_given) {
   Outcome outcome = load(file);
   ASSERT_EQ(outcome.problems.size(), 2U);
   EXPECT_EQ(outcome.problems[1].text(),
-            file + ":1:1: found the unknown key \"x\", expected one of nvi, nat64, dns64, control");
+            file + ":1:1: found the unknown key \"x\", expected one of nvi, nat64, dns64, control, "
+                   "static");
 }
 
 TEST_F(Load, refuses_what_is_not_there) {

@@ -226,6 +226,15 @@ TEST_F(Control, pools_count_what_is_in_use) {
                                       "tcp": 0, "udp": 0, "icmp": 0})"));
 }
 
+TEST_F(Control, maps_are_pairs_of_prefixes) {
+  RunningServer server(path_);
+  auto items = ask(path_, "maps");
+  ASSERT_EQ(items.size(), 2U);
+  EXPECT_EQ(items[0], json::parse(R"({"inside": "2001:db8:a::7/128", "outside": "192.0.2.7/32"})"));
+  EXPECT_EQ(items[1],
+            json::parse(R"({"inside": "2001:db8:a::/64", "outside": "198.51.100.0/24"})"));
+}
+
 TEST_F(Control, counters_are_the_list_of_reasons) {
   RunningServer server(path_);
   auto items = ask(path_, "counters");

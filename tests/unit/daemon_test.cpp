@@ -10,9 +10,11 @@
 #include <algorithm>
 #include <arpa/inet.h>
 #include <cstring>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <initializer_list>
 #include <string>
+#include <tuple>
 #include <vector>
 
 namespace viaduct {
@@ -148,6 +150,40 @@ TEST(MakePolicy, TakesNoMoreThanThereIsRoomFor) {
   EXPECT_EQ(policy.pool_count, 1);
 }
 
+config::Config mapping(const std::string &maps) {
+  auto outcome = config::parse("[nat64]\nprefix = \"64:ff9b::/96\"\npool4 = [\"203.0.113.10\"]\n"
+                               "router_pool4 = [\"203.0.113.251\", \"203.0.113.250\"]\n" +
+                                   maps,
+                               "test.toml");
+  for (const auto &problem : outcome.problems)
+    ADD_FAILURE() << problem.text();
+  return outcome.config ? *outcome.config : config::Config{};
+}
+
+std::string map_line(const char *inside, const char *outside) {
+  return fmt::format("[[static]]\nmap = {{ inside = \"{}\", outside = \"{}\" }}\n", inside,
+                     outside);
+}
+
+TEST(MakePolicy, SortsMapsByLengthOnEitherSide) {
+  auto config = mapping(map_line("2001:db8:a::/64", "198.51.100.0/25") +
+                        map_line("2001:db8:b::/120", "192.0.2.0/24") +
+                        map_line("2001:db8:a::7/128", "198.51.100.7/32"));
+  dp::policy policy = make_policy(config, {}, 1);
+  ASSERT_EQ(policy.map_count, 3);
+  for (auto [at, inside, outside] : {std::tuple{0, 128, 32}, {1, 120, 25}, {2, 64, 24}}) {
+    EXPECT_EQ(policy.map_by_inside[at].inside_length, inside);
+    EXPECT_EQ(policy.map_by_outside[at].outside_length, outside);
+  }
+  const dp::mapping &range = policy.map_by_inside[2];
+  EXPECT_EQ(range.outside, test::address4("198.51.100.0").network_order());
+  EXPECT_EQ(range.outside_mask, htonl(0xffffff80));
+  EXPECT_EQ(range.inside_mask.byte[7], 0xff);
+  EXPECT_EQ(range.inside_mask.byte[8], 0);
+  ASSERT_EQ(policy.error_source_count, 2);
+  EXPECT_EQ(policy.error_source[0], test::address4("203.0.113.250").network_order());
+}
+
 // --- which sessions stay -------------------------------------------------------------------------
 
 class StillAllowed : public testing::Test {
@@ -209,6 +245,15 @@ TEST_F(StillAllowed, OnlyForAHostThatMayStill) {
   EXPECT_TRUE(stays());
   nat64.allow = std::vector<Prefix6>{};
   EXPECT_FALSE(stays());
+}
+
+TEST_F(StillAllowed, OnlyForAHostThatIsNotMappedNow) {
+  config::Config config;
+  config.nat64 = nat64;
+  config.maps = {{prefix6("2001:db8:64::20/128"), *Prefix4::parse("192.0.2.20/32")}};
+  EXPECT_TRUE(still_allowed(make_policy(config, {}, 2), key, value));
+  config.maps.push_back({prefix6("2001:db8:64::/120"), *Prefix4::parse("192.0.2.0/28")});
+  EXPECT_FALSE(still_allowed(make_policy(config, {}, 2), key, value));
 }
 
 TEST_F(StillAllowed, ToAPrivateAddressOnlyWhileThatIsAllowed) {

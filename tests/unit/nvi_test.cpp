@@ -683,6 +683,42 @@ TEST_F(AroundTheInterface, check_names_the_interface_and_what_to_do) {
   EXPECT_TRUE(says(network_->apply(plan), "nvi7 is not there"));
 }
 
+TEST_F(AroundTheInterface, mapped_prefixes_are_routed_and_single_ones_answered_for) {
+  plan_.mapped = {*Prefix4::parse("198.51.100.0/24"), *Prefix4::parse("192.0.2.99/32"),
+                  *Prefix4::parse("198.51.100.7/32")};
+  const auto before = snapshot();
+  ASSERT_TRUE(succeeds(network_->apply(plan_)));
+  EXPECT_EQ(output("ip route show 198.51.100.0/24"),
+            "198.51.100.0/24 dev nvi0 proto 86 scope link mtu 1480 \n");
+  EXPECT_TRUE(contains(output("ip route get 192.0.2.99"), "dev nvi0"));
+  EXPECT_TRUE(contains(output("ip neigh show proxy"), "192.0.2.99 dev lan0"));
+  EXPECT_FALSE(contains(output("ip neigh show proxy"), "198.51.100")) << "not on this link";
+  EXPECT_EQ(network_->warnings(), std::vector<std::string>{});
+  plan_.mapped = {*Prefix4::parse("198.51.100.0/24")};
+  ASSERT_TRUE(succeeds(network_->apply(plan_)));
+  EXPECT_FALSE(contains(output("ip neigh show proxy; ip route"), "192.0.2.99"));
+  ASSERT_TRUE(succeeds(network_->remove()));
+  EXPECT_TRUE(same(before, snapshot()));
+}
+
+TEST_F(AroundTheInterface, a_map_of_what_is_the_machines_own_is_refused) {
+  auto refused = [&](const char *mapped, const std::string &words) {
+    const auto before = snapshot();
+    plan_.mapped = {*Prefix4::parse("198.51.100.0/24"), *Prefix4::parse(mapped)};
+    EXPECT_TRUE(says(network_->check(plan_), words));
+    EXPECT_TRUE(says(network_->apply(plan_), words));
+    EXPECT_TRUE(same(before, snapshot()));
+  };
+  refused("192.0.2.0/28",
+          "192.0.2.0/28 of [[static]] map holds 192.0.2.1, a local address of lan0");
+  refused("192.0.2.255/32", "192.0.2.255/32, which is a broadcast address of lan0");
+  refused("127.1.0.0/24", "127.1.0.0/24 of [[static]] map holds 127.0.0.0/8, which is local to lo");
+  plan_.mapped = {*Prefix4::parse("192.0.2.128/26")};
+  ASSERT_TRUE(succeeds(network_->check(plan_)));
+  ASSERT_EQ(network_->warnings().size(), 1U);
+  EXPECT_TRUE(contains(network_->warnings()[0], "lies in 192.0.2.0/24, the subnet of lan0"));
+}
+
 TEST_F(AroundTheInterface, a_prefix_inside_a_ports_subnet_is_worth_a_warning) {
   plan_.prefixes = {prefix("2001:db8:1:0:64::/96")};
   ASSERT_TRUE(succeeds(network_->check(plan_)));

@@ -103,12 +103,11 @@ Result<void> BpfTarget::reset(const Tables &given) {
   clear<dp::peer_key>(object_->peers());
   clear_counters(object_->counters());
   uint32_t first = 0;
-  bool all = bpf_map_update_elem(object_->policies(), &first, &given.policy, BPF_ANY) == 0 &&
-             put_all(object_->sessions(), given.sessions) &&
-             put_all(object_->bindings(), given.bindings) &&
-             put_all(object_->ports(), given.ports) &&
-             put_all(object_->subscribers(), given.subscribers) &&
-             put_all(object_->peers(), given.peers);
+  bool all =
+      bpf_map_update_elem(object_->policies(), &first, &given.policy, BPF_ANY) == 0 &&
+      put_all(object_->sessions(), given.sessions) &&
+      put_all(object_->bindings(), given.bindings) && put_all(object_->ports(), given.ports) &&
+      put_all(object_->subscribers(), given.subscribers) && put_all(object_->peers(), given.peers);
   if (!all)
     return error("the given state does not fit into the maps");
   return {};
