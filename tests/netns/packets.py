@@ -17,6 +17,7 @@ PACKET_OUTGOING = 4
 SOL_PACKET, PACKET_STATISTICS, SO_RCVBUFFORCE = 263, 6, 33
 
 TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
+SYN, RST, ACK = 2, 4, 16
 
 
 class Capture:
@@ -99,6 +100,31 @@ def checksum_problem(packet):
         return "UDP without a checksum"
     pseudo = source + destination + struct.pack("!II", len(payload), protocol)
     return "" if ones_sum(pseudo + payload) == 0xFFFF else f"protocol {protocol} checksum"
+
+
+def _packet(source, destination, protocol, segment, checksum_at):
+    """A whole packet of either family; the segment's checksum is filled in."""
+    family = socket.AF_INET6 if ":" in source else socket.AF_INET
+    addresses = socket.inet_pton(family, source) + socket.inet_pton(family, destination)
+    total = ones_sum(addresses + struct.pack("!II", len(segment), protocol) + segment)
+    segment = (segment[:checksum_at] + struct.pack("!H", 0xFFFF - total or 0xFFFF) +
+               segment[checksum_at + 2:])
+    if family == socket.AF_INET6:
+        return struct.pack("!IHBB", 6 << 28, len(segment), protocol, 64) + addresses + segment
+    header = [0x4500, 20 + len(segment), 0, 0x4000, 64 << 8 | protocol, 0]
+    total = ones_sum(struct.pack("!6H", *header) + addresses)
+    return struct.pack("!6H", *header[:5], 0xFFFF - total) + addresses + segment
+
+
+def tcp(source, sport, destination, dport, flags, sequence=0):
+    """A TCP segment without data, as bytes: floods have no time for scapy."""
+    segment = struct.pack("!HHIIBBHHH", sport, dport, sequence, 0, 5 << 4, flags, 65535, 0, 0)
+    return _packet(source, destination, TCP, segment, 16)
+
+
+def udp(source, sport, destination, dport, data=b""):
+    segment = struct.pack("!HHHH", sport, dport, 8 + len(data), 0) + data
+    return _packet(source, destination, UDP, segment, 6)
 
 
 @contextlib.contextmanager

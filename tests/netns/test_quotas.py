@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""A subscriber's sessions end at its limit, the table's at its own, a pool's ports at its range:
-all are counted, and nobody's sessions break."""
+"""A subscriber's sessions end at its limit, the table's at its own, a pool's ports at its ranges,
+the second address after the first: all are counted, and nobody's sessions break."""
 
 import lab as labs
-from packets import Connection, TcpEcho, drain, udp_socket
+from packets import Connection, TcpEcho, UdpEcho, drain, udp_socket
 
 
 def open_many(lab, count):
@@ -43,5 +43,29 @@ def test_pool_exhausted(bare_lab):
     drain(lambda: bare_lab.counters()["no_port"] >= 5)
     assert bare_lab.counters()["no_port"] == 5
     assert bare_lab.show("pools")[0]["udp"] == 10
+    for client in sockets:
+        client.close()
+
+
+def test_the_next_pool_address_helps_out(bare_lab):
+    bare_lab.start_daemon(nat64={"pool4": [
+        {"address": address, "ports": "50000-50009"} for address in (labs.POOL, labs.POOL_ROUTED)]})
+    sockets = [udp_socket(bare_lab.client, labs.CLIENT) for _ in range(25)]
+    given = []
+    with UdpEcho(bare_lab.server, labs.SERVER, 7001):
+        for client in sockets[:20]:
+            client.sendto(b"who am I?", (labs.embed(labs.SERVER), 7001))
+            given.append(client.recv(100).decode())
+        assert len(set(given)) == 20, "no port is given twice"
+        first = given[0].split()[0]
+        assert [answer.split()[0] for answer in given] == [first] * 10 + [
+            ({labs.POOL, labs.POOL_ROUTED} - {first}).pop()] * 10, "the second after the first"
+        for client in sockets[20:]:
+            client.sendto(b"who am I?", (labs.embed(labs.SERVER), 7001))
+        drain(lambda: bare_lab.counters()["no_port"] >= 5)
+        assert bare_lab.counters()["no_port"] == 5
+        for client, answer in zip(sockets, given):
+            client.sendto(b"and now?", (labs.embed(labs.SERVER), 7001))
+            assert client.recv(100).decode() == answer
     for client in sockets:
         client.close()

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+"""Floods from the inside end at a subscriber's quota, and those of many subscribers at the table's
+ceiling: memory stays, and whoever has a session goes on."""
+
+import ipaddress
+import os
+import pathlib
+import random
+
+import lab as labs
+from packets import ICMPV6, SYN, Capture, UdpEcho, drain, injector, tcp, udp, udp_socket
+
+TARGET = labs.embed(labs.SERVER)
+MANY = ipaddress.ip_network("2001:db8:1000::/36")
+ALLOW = ["2001:db8:64::/64", "2001:db8:bad::/64", str(MANY)]
+QUOTA, CEILING = 500, 4000
+ADMINISTRATIVELY_PROHIBITED = (1, 1)
+
+
+def resident(lab):
+    status = pathlib.Path(f"/proc/{lab.daemon.pid}/status").read_text(encoding="ascii")
+    return int(status.split("VmRSS:")[1].split()[0])  # kB
+
+
+def test_syns_from_everywhere_do_not_disturb_a_transfer(bare_lab):
+    lab = bare_lab
+    body = os.urandom(20_000_000)
+    (lab.start_web() / "body").write_bytes(body)
+    lab.start_daemon(nat64={"allow": ALLOW, "max_sessions": CEILING,
+                            "max_sessions_per_subscriber": QUOTA})
+    got, before = lab.folder / "got", resident(lab)
+    transfer = lab.start("curl", lab.client, ["curl", "-gsS", "--limit-rate", "10M", "--max-time",
+                                              "30", "-o", got, f"http://[{TARGET}]/body"])
+    labs.wait_for("the transfer runs", lambda: lab.sessions(protocol="tcp", state="established"))
+    random_ports = random.Random(1)
+    with injector(lab.client, "eth0", lab.gateway.mac("lan")) as send:
+        for host in range(3 * QUOTA):  # addresses of one net: one subscriber
+            send(tcp(f"2001:db8:1000::{host + 1:x}", 4000, TARGET, 9, SYN))
+        drain(lambda: lab.counters()["subscriber_quota"] > 0)
+        assert lab.counters()["subscriber_quota"] > 0, "the quota bites first"
+        assert lab.counters()["table_full"] == 0
+        assert lab.show("status")[0]["sessions"] == QUOTA + 1
+        for net in range(1, 2 * CEILING):
+            source = str(MANY[(net << 64) + random_ports.getrandbits(64)])
+            send(tcp(source, random_ports.randrange(1024, 65536), TARGET, 9, SYN))
+    drain(lambda: lab.counters()["table_full"] > 0)
+    assert lab.counters()["table_full"] > 0
+    assert lab.show("status")[0]["sessions"] <= CEILING
+    transfer.popen.wait(40)
+    assert transfer.popen.returncode == 0, transfer.said()
+    assert got.read_bytes() == body
+    assert resident(lab) - before < 20_000, "kB more than before the flood"
+
+
+def test_one_subscriber_opens_mappings_without_end(bare_lab):
+    lab = bare_lab
+    lab.client.ip("address", "add", f"{labs.STRANGER}/64", "dev", "eth0", "nodad")
+    lab.gateway.ip("address", "add", "2001:db8:bad::1/64", "dev", "lan", "nodad")
+    lab.start_daemon(nat64={"allow": ALLOW, "max_sessions_per_subscriber": QUOTA})
+    with injector(lab.client, "eth0", lab.gateway.mac("lan")) as send, \
+            Capture(lab.client, "eth0") as seen:
+        for port in range(1024, 1024 + 10 * QUOTA):
+            # Temporary addresses are of no help: the net is the subscriber.
+            send(udp(f"2001:db8:64::{port % 7 + 0x10:x}", port, TARGET, 9))
+        drain(lambda: lab.counters()["subscriber_quota"] > QUOTA)
+    counters = lab.counters()
+    assert counters["subscriber_quota"] > QUOTA
+    assert counters["binding_made"] == counters["session_made"] == QUOTA
+    told = [packet for packet in seen.arrived
+            if packet[6] == ICMPV6 and tuple(packet[40:42]) == ADMINISTRATIVELY_PROHIBITED]
+    assert told and counters["answer_limited"] > 0, "told why, but not each time"
+    with UdpEcho(lab.server, labs.SERVER, 7001):
+        for host, answered in ((labs.STRANGER, True), (labs.CLIENT, False)):
+            client = udp_socket(lab.client, host, timeout=2 if answered else 0.3)
+            client.sendto(b"who am I?", (TARGET, 7001))
+            try:
+                assert client.recv(100).startswith(labs.POOL.encode()) and answered
+            except (TimeoutError, ConnectionRefusedError, PermissionError):
+                assert not answered
+            client.close()
