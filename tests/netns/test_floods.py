@@ -6,6 +6,7 @@ import ipaddress
 import os
 import pathlib
 import random
+import time
 
 import lab as labs
 from packets import ICMPV6, SYN, Capture, UdpEcho, drain, injector, tcp, udp, udp_socket
@@ -22,6 +23,14 @@ def resident(lab):
     return int(status.split("VmRSS:")[1].split()[0])  # kB
 
 
+def flood(send, packets):
+    """In portions, so that the queues on the way lose little."""
+    for number, packet in enumerate(packets):
+        send(packet)
+        if number % 200 == 0:
+            time.sleep(0.01)
+
+
 def test_syns_from_everywhere_do_not_disturb_a_transfer(bare_lab):
     lab = bare_lab
     body = os.urandom(20_000_000)
@@ -32,17 +41,17 @@ def test_syns_from_everywhere_do_not_disturb_a_transfer(bare_lab):
     transfer = lab.start("curl", lab.client, ["curl", "-gsS", "--limit-rate", "10M", "--max-time",
                                               "30", "-o", got, f"http://[{TARGET}]/body"])
     labs.wait_for("the transfer runs", lambda: lab.sessions(protocol="tcp", state="established"))
-    random_ports = random.Random(1)
+    numbers = random.Random(1)
     with injector(lab.client, "eth0", lab.gateway.mac("lan")) as send:
-        for host in range(3 * QUOTA):  # addresses of one net: one subscriber
-            send(tcp(f"2001:db8:1000::{host + 1:x}", 4000, TARGET, 9, SYN))
+        flood(send, (tcp(f"2001:db8:1000::{host + 1:x}", 4000, TARGET, 9, SYN)
+                     for host in range(4 * QUOTA)))  # addresses of one net: one subscriber
         drain(lambda: lab.counters()["subscriber_quota"] > 0)
         assert lab.counters()["subscriber_quota"] > 0, "the quota bites first"
         assert lab.counters()["table_full"] == 0
         assert lab.show("status")[0]["sessions"] == QUOTA + 1
-        for net in range(1, 2 * CEILING):
-            source = str(MANY[(net << 64) + random_ports.getrandbits(64)])
-            send(tcp(source, random_ports.randrange(1024, 65536), TARGET, 9, SYN))
+        flood(send, (tcp(str(MANY[(net << 64) + numbers.getrandbits(64)]),
+                         numbers.randrange(1024, 65536), TARGET, 9, SYN)
+                     for net in range(1, 3 * CEILING)))
     drain(lambda: lab.counters()["table_full"] > 0)
     assert lab.counters()["table_full"] > 0
     assert lab.show("status")[0]["sessions"] <= CEILING
@@ -59,9 +68,9 @@ def test_one_subscriber_opens_mappings_without_end(bare_lab):
     lab.start_daemon(nat64={"allow": ALLOW, "max_sessions_per_subscriber": QUOTA})
     with injector(lab.client, "eth0", lab.gateway.mac("lan")) as send, \
             Capture(lab.client, "eth0") as seen:
-        for port in range(1024, 1024 + 10 * QUOTA):
-            # Temporary addresses are of no help: the net is the subscriber.
-            send(udp(f"2001:db8:64::{port % 7 + 0x10:x}", port, TARGET, 9))
+        # Temporary addresses are of no help: the net is the subscriber.
+        flood(send, (udp(f"2001:db8:64::{port % 7 + 0x10:x}", port, TARGET, 9)
+                     for port in range(1024, 1024 + 10 * QUOTA)))
         drain(lambda: lab.counters()["subscriber_quota"] > QUOTA)
     counters = lab.counters()
     assert counters["subscriber_quota"] > QUOTA
