@@ -20,6 +20,7 @@
 #include "lib/poisoned.h"
 #include "lib/runner.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -87,11 +88,18 @@ Bytes write_records(const std::vector<Record> &records, size_t most) {
 
 // --- engines -------------------------------------------------------------------------------------
 
+const Ipv6 mapped6 = address6("2001:db8:a::5"), single6 = address6("2001:db8:c::1");
+const Ipv4 mapped4 = address4("192.0.2.5"), single4 = address4("192.0.2.99");
+
 // A little room: one subscriber's quota and the tables are within reach of a program.
 Tables given() {
   Given given;
   given.policy = {with_prefixes({well_known_prefix, prefix6("2001:db8:122::/48")}),
-                  with_pool({{pool4, 40000, 40009}, {pool4b, 1024, 65535}}), with_quota(6)};
+                  with_pool({{pool4, 40000, 40009}, {pool4b, 1024, 65535}}), with_quota(6),
+                  with_maps({{"2001:db8:a::/122", "192.0.2.0/26"},
+                             {"2001:db8:b::/64", "192.0.2.64/26"},
+                             {"2001:db8:c::1/128", "192.0.2.99/32"}}),
+                  with_error_sources({router4})};
   given.max_sessions = MAX_SESSIONS;
   given.sessions = {session(UDP, {client6, 1234}, {pool4, 40001}, {server4, 53}),
                     session(TCP, {client6, 1234}, {pool4, 40001}, {server4, 80}),
@@ -241,13 +249,33 @@ size_t quoted_length(Span error) {
   return size_t{icmp[5]} * 4;
 }
 
+// Nobody looks into these: only maps let them through.
+bool is_opaque(uint8_t protocol) {
+  return protocol != UDP && protocol != TCP && protocol != ICMP && protocol != 58;
+}
+
+bool has_map(Span address) {
+  static const std::vector<Prefix6> inside{prefix6("2001:db8:a::/122"), prefix6("2001:db8:b::/64"),
+                                           prefix6("2001:db8:c::1/128")};
+  if (address.size() == 16) {
+    Ipv6 six = Ipv6::from_bytes(address.first<16>());
+    return std::any_of(inside.begin(), inside.end(),
+                       [&](const Prefix6 &prefix) { return prefix.contains(six); });
+  }
+  return address[0] == 192 && address[1] == 0 && address[2] == 2 && address[3] < 128;
+}
+
 // A forwarded error: its size, the length it states, and the packet inside.
 void check_error(Span in, Span out) {
   bool v6 = out[0] >> 4 == 6;
   size_t at = inside_of(out), header = v6 ? 40 : 20;
   if (out.size() > (v6 ? 1280U : 576U))
     fail("an error longer than an error may be", in, out);
-  if (out.size() < at + header + 8)
+  if (out.size() < at + header)
+    fail("an error that does not hold the network header of the packet inside", in, out);
+  uint8_t protocol = out[at + (v6 ? 6 : 9)];
+  bool opaque = is_opaque(protocol);
+  if (!opaque && out.size() < at + header + 8)
     fail("an error that does not hold eight bytes of the packet's transport header", in, out);
   Span inside = out.subspan(at);
   if (inside[0] >> 4 != (v6 ? 6 : 4))
@@ -260,10 +288,12 @@ void check_error(Span in, Span out) {
     fail("the packet inside was sent by somebody else", in, out);
   if (!v6 && (inside[0] != 0x45 || ones_sum(inside.first(20)) != 0xffff))
     fail("the packet inside has a wrong IPv4 header", in, out);
-  uint8_t protocol = inside[v6 ? 6 : 9];
-  if (protocol != UDP && protocol != TCP && protocol != (v6 ? 58 : ICMP))
+  if (opaque && !has_map(v6 ? sender : inside.subspan(16, 4)) &&
+      !has_map(v6 ? inside.subspan(24, 16) : sender))
     fail("the packet inside has a protocol that no session has", in, out);
-  if (get16(inside, v6 ? 4 : 2) < (v6 ? 8U : 28U))
+  if (protocol == (v6 ? ICMP : 58))
+    fail("the packet inside has the other family's ICMP", in, out);
+  if (get16(inside, v6 ? 4 : 2) < (v6 ? 0U : 20U) + (opaque ? 0U : 8U))
     fail("the packet inside is said to be shorter than its headers", in, out);
 }
 
@@ -283,6 +313,15 @@ void check_forwarded(const Record &record, const Departure &result) {
   if (record.flags & FLAG_PARTIAL) {
     if (before == SumState::partial && after != SumState::partial)
       fail("a partial checksum that was right is wrong", in, out);
+    return;
+  }
+  if (is_opaque(out[out[0] >> 4 == 4 ? 9 : 6])) {
+    bool from_host = in[0] >> 4 == 6;
+    if (!has_map(from_host ? Span(in).subspan(8, 16) : Span(in).subspan(16, 4)))
+      fail("a protocol that no session has", in, out);
+    Span data = Span(out).subspan(out[0] >> 4 == 4 ? 20 : 40);
+    if (!std::equal(data.begin(), data.end(), in.end() - static_cast<long>(data.size())))
+      fail("what nobody looks into has changed", in, out);
     return;
   }
   bool was_right = before == SumState::right || before == SumState::absent;
@@ -391,6 +430,8 @@ Packet fresh_transport(Random &random, bool v6) {
   const std::vector<int> ports{1234, 53, 80, 40001, 40002, 77};
   int source = pick(random, ports), destination = pick(random, ports);
   Raw data = payload(random() % 40);
+  if (random() % 16 == 0) // the header before it says 253
+    return data;
   switch (random() % 4) {
   case 0:
     return udp(source, destination) / data;
@@ -415,14 +456,18 @@ Packet fresh_quoted(Random &random, bool v6) {
   bool echo = inside == 77 || outside == 40007;
   Packet load = payload(random() % 8 ? random() % 300 : random() % 1400);
   if (v6) {
-    Packet header = ip6(pref64(pick(random, servers)), client6).hop_limit(1);
+    Packet header =
+        ip6(pref64(pick(random, servers)), pick<Ipv6>(random, {client6, client6, mapped6, single6}))
+            .hop_limit(1);
     if (random() % 8 == 0)
       header = header / destination_options();
     if (echo)
       return header / icmp6_echo_reply(inside, 1) / load;
     return header / (random() % 2 ? Packet(udp(far, inside)) : Packet(tcp(far, inside))) / load;
   }
-  Ip4 header = ip4(pick<Ipv4>(random, {pool4, pool4, pool4b}), pick(random, servers)).ttl(1);
+  Ip4 header =
+      ip4(pick<Ipv4>(random, {pool4, pool4, pool4b, mapped4, single4}), pick(random, servers))
+          .ttl(1);
   if (random() % 8 == 0)
     header.record_route(2);
   if (echo)
@@ -448,12 +493,12 @@ Packet fresh_error(Random &random, bool v6) {
     uint8_t type = pick<uint8_t>(random, {1, 2, 3, 4});
     Number first = type == 2 ? 0 : extended ? static_cast<int>(words << 8) : 0;
     Number second = type == 2 ? mtu : type == 4 ? static_cast<int>(random() % 48) : 0;
-    return ip6(pick<Ipv6>(random, {router6, client6}), pref64(server4)) /
+    return ip6(pick<Ipv6>(random, {router6, client6, mapped6}), pref64(server4)) /
            icmp6(type, static_cast<uint8_t>(random() % 5), first, second) / raw(bytes);
   }
   uint8_t type = pick<uint8_t>(random, {3, 3, 11, 12});
   Number first = static_cast<int>((type == 12 ? random() % 20 << 8 : 0) | (extended ? words : 0));
-  return ip4(pick<Ipv4>(random, {router4, server4}), pool4) /
+  return ip4(pick<Ipv4>(random, {router4, server4}), pick<Ipv4>(random, {pool4, pool4, mapped4})) /
          icmp4(type, static_cast<uint8_t>(random() % 17), first, mtu) / raw(bytes);
 }
 
@@ -466,14 +511,15 @@ Record fresh(Random &random) {
   }
   if (random() % 2) {
     Ipv4 server = pick<Ipv4>(random, {server4, server4b, address4("10.0.0.1")});
-    packet = ip6(pick<Ipv6>(random, {client6, client6b, neighbour6, stranger6}),
+    packet = ip6(pick<Ipv6>(random, {client6, client6b, neighbour6, stranger6, mapped6, single6}),
                  random() % 4 ? pref64(server) : embed(prefix6("2001:db8:122::/48"), server));
     for (unsigned i = random() % 8; i > 5; i--)
       packet =
           packet / pick<Extension>(random, {hop_by_hop(), destination_options(), routing(0, 0)});
     packet = packet / fresh_transport(random, true);
   } else {
-    Ip4 header = ip4(pick<Ipv4>(random, {server4, server4b}), pick<Ipv4>(random, {pool4, pool4b}));
+    Ip4 header = ip4(pick<Ipv4>(random, {server4, server4b}),
+                     pick<Ipv4>(random, {pool4, pool4b, mapped4, single4}));
     if (random() % 8 == 0)
       header.record_route(2);
     packet = header / fresh_transport(random, false);
