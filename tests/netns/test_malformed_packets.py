@@ -46,7 +46,7 @@ FROM_CLIENT = {
 }
 
 FROM_SERVER = {
-    "TCP to no binding": ("no_binding", FOUR / TCP(dport=5000, flags="S")),
+    "TCP to no binding": ("syn_held", FOUR / TCP(dport=5000, flags="S")),
     "UDP to no binding": ("no_binding", FOUR / UDP(dport=5000)),
     "an echo request to no binding": ("no_binding", FOUR / ICMP(type=8, id=77)),
     "half a UDP header": ("truncated",

@@ -41,6 +41,11 @@ def test_no_capability(bare_lab):
                                           "--inh-caps=-net_admin"])
 
 
+def test_no_memory_for_the_tables(bare_lab):
+    bare_lab.write_config(nat64={"max_sessions": 16_000_000})
+    refused(bare_lab, ["memory", "max_sessions"], ["prlimit", "--as=1000000000"])
+
+
 def test_no_unbound(bare_lab):
     bare_lab.write_config(dns64=bare_lab.DNS64)
     program = shutil.which("unbound", path="/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin")
