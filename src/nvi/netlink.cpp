@@ -565,7 +565,7 @@ Result<Changes> Monitor::drain() {
     if (received.number == EAGAIN)
       break;
     if (received.number == ENOBUFS || received.number == EMSGSIZE) {
-      changes = {.links = true, .addresses = true, .routes = true, .lost = true};
+      changes = {.links = true, .addresses = true, .routes = true, .ours = true, .lost = true};
       continue;
     }
     if (received.number != 0)
@@ -577,6 +577,9 @@ Result<Changes> Monitor::drain() {
       changes.links |= type == RTM_NEWLINK || type == RTM_DELLINK;
       changes.addresses |= type == RTM_NEWADDR || type == RTM_DELADDR;
       changes.routes |= type == RTM_NEWROUTE || type == RTM_DELROUTE;
+      if (type == RTM_DELROUTE && mnl_nlmsg_get_payload_len(message) >= sizeof(rtmsg))
+        changes.ours |= static_cast<const rtmsg *>(mnl_nlmsg_get_payload(message))->rtm_protocol ==
+                        route_protocol;
     }
   }
   return changes;

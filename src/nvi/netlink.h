@@ -140,6 +140,7 @@ struct Changes {
   bool links = false;
   bool addresses = false;
   bool routes = false;
+  bool ours = false; // a route of ours was deleted, by ourselves or by somebody else
   bool lost = false; // messages were lost: everything may have changed (the others are set, too)
   bool any() const { return links || addresses || routes; }
 };

@@ -193,13 +193,14 @@ uint64_t Daemon::sweep(const tables::Keep &keep) {
                         [this](std::span<const uint8_t> packet) { tun_->send(packet); });
 }
 
+// Of routes only the loss of our own matters: there may be a million others, changing all day.
 void Daemon::on_network_event() {
   auto changes = monitor_->drain();
   if (!changes) {
     log::warning("network_events", {{"error", changes.failure().message}});
     return;
   }
-  if (change_pending_ || !(changes->addresses || changes->links || changes->lost))
+  if (change_pending_ || !(changes->addresses || changes->links || changes->ours || changes->lost))
     return;
   auto timer = loop_->timer(SETTLE, 0ms, [this] {
     change_pending_ = false;

@@ -443,7 +443,10 @@ TEST_F(NetlinkSocket, monitor_says_what_kind_of_thing_changed) {
   EXPECT_TRUE(after("ip addr add 192.0.2.1/32 dev lo").addresses);
   const Changes changes = after("ip route add 198.51.100.0/24 dev lo");
   EXPECT_TRUE(changes.routes);
-  EXPECT_FALSE(changes.addresses || changes.links || changes.lost);
+  EXPECT_FALSE(changes.addresses || changes.links || changes.ours || changes.lost);
+  EXPECT_FALSE(after("ip route del 198.51.100.0/24 dev lo").ours);
+  EXPECT_FALSE(after("ip route add 198.51.100.0/24 dev lo proto 86").ours);
+  EXPECT_TRUE(after("ip route del 198.51.100.0/24 dev lo").ours);
 }
 
 TEST_F(NetlinkSocket, monitor_survives_lost_messages) {
