@@ -16,6 +16,8 @@ STEP struct icmp_message answer6(const struct packet *p) {
   switch (p->reason) {
   case REASON_routing_header: /* RFC 7915 5.1: points at Segments Left */
     return (struct icmp_message){ICMP6_PARAMETER_PROBLEM, 0, p->detail};
+  case REASON_bad_fragment: /* RFC 8200 4.5: points at the field that says too much */
+    return p->detail ? (struct icmp_message){ICMP6_PARAMETER_PROBLEM, 0, p->detail} : icmp_none();
   case REASON_unknown_protocol: /* RFC 6146 3.4 */
     return (struct icmp_message){ICMP6_UNREACHABLE, 4, 0};
   case REASON_no_port: /* RFC 6146 3.5.1.1 */
@@ -48,6 +50,8 @@ STEP struct icmp_message answer_message(const struct packet *p) {
 STEP bool may_be_answered(struct packet *p) {
   if (p->headers->icmp_error)
     return false; /* no error about an error, RFC 4443 2.4 (e) */
+  if (p->headers->fragment_offset && p->reason != REASON_bad_fragment)
+    return false; /* nor about a later fragment, RFC 1812 4.3.2.7 */
   if (p->headers->family == FAMILY_4)
     return !is_no_host4(p->in->source.word[0]) &&
            (find_pool_address(p, p->in->destination.word[0]) ||

@@ -15,6 +15,7 @@
  *   emit(p)        writes the packet anew and sends it on
  *   answer(p)      makes the ICMP error that a drop is answered with (answer.h)
  *   hold_syn(p)    keeps a TCP SYN from IPv4 for some seconds (session.h)
+ *   reassemble(p)  keeps a fragment until its datagram is whole (fragment.h)
  * and the table access of tables.h.
  */
 #ifndef VIADUCT_DATAPATH_PACKET_H
@@ -49,14 +50,20 @@ enum {
   TCP_HEADER = 20,
   UDP_HEADER = 8,
   ICMP_HEADER = 8,
+  FRAGMENT_HEADER = 8, /* of IPv6 */
 };
+
+/* Flags and fragment offset of IPv4 (RFC 791 3.1). */
+enum { IPV4_DF = 0x4000, IPV4_MORE = 0x2000, IPV4_OFFSET = 0x1fff };
 
 /* IPv6 extension headers (RFC 8200 4). */
 enum {
   NEXT_HOP_BY_HOP = 0,
   NEXT_ROUTING = 43,
   NEXT_FRAGMENT = 44,
+  NEXT_AUTHENTICATION = 51,
   NEXT_DESTINATION_OPTIONS = 60,
+  NEXT_MOBILITY = 135,
 };
 
 /* RFC 792, RFC 4443. */
@@ -101,19 +108,27 @@ struct headers {
   __u16 transport;        /* offset of the transport header */
   __u16 transport_header; /* its length; TCP options included */
   __u32 transport_length; /* bytes from there to the end */
-  __u8 opaque;    /* neither TCP, UDP nor ICMP: `protocol` as it came, no ports, not looked into */
+  __u8 opaque; /* neither TCP, UDP nor ICMP, or a later fragment: `protocol` as it came, no ports,
+                     not looked into */
   __u8 stateless; /* classify: maps and prefixes give both addresses, there is no session */
-  __u8 pad3[2];
+  /* Fragments (fragment.h). `fragmented`: offset, M and identification are to be kept: there is a
+   * Fragment header, also that of a whole packet (RFC 6946), or IPv4 said that there is more. */
+  __u8 fragmented;
+  __u8 more_fragments;
+  __u16 fragment_offset; /* in bytes */
+  __u8 dont_fragment;    /* DF */
+  __u8 cut;              /* what leaves must be cut, see policy.lowest_ipv6_mtu */
+  __u32 identification;
 };
 
 /* What emit is to write: a new network header, the first eight bytes of the transport header, and
  * how the transport checksum changes. Deltas are ones' complement sums (checksum.h). */
 struct rewrite {
-  __be32 network[10];
+  __be32 network[12];
   __be32 transport[2]; /* the checksum, if it lies in here, is still the old one */
   __u32 pseudo_delta;  /* what the pseudo-header contributes: goes into partial checksums too */
   __u32 data_delta;    /* what lies in the transport header itself */
-  __u8 network_length; /* IPV4_HEADER or IPV6_HEADER */
+  __u8 network_length; /* IPV4_HEADER or IPV6_HEADER, with FRAGMENT_HEADER where there is one */
   __u8 checksum_at;    /* offset from the transport header */
   __u8 never_zero;     /* UDP: a result of 0 is written as 0xffff (RFC 768) */
   __u8 compute;        /* there was no checksum: calculate one over the whole datagram */
@@ -190,6 +205,16 @@ STEP void packet_start(struct packet *p, struct scratch *scratch) {
   p->prefix = &scratch->prefix;
   look_at(p, &scratch->packet);
   *headers = (struct headers){};
+}
+
+/* Transport header and payload, of the packets on the wire: a super-packet is judged by its
+ * segments, it never meets a link. */
+STEP __u32 longest_on_the_wire(const struct packet *p) {
+  __u32 transport = p->headers->transport_length;
+
+  if (p->segment_size && p->headers->transport_header + p->segment_size < transport)
+    transport = p->headers->transport_header + p->segment_size;
+  return transport;
 }
 
 /* A verdict is made only with a reason. */

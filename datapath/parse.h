@@ -48,7 +48,7 @@ STEP enum verdict parse_udp(struct packet *p, __u32 cursor) {
     return drop(p, REASON_truncated);
   length = HOST16(load16(udp + 4));
   /* Shorter than the packet is right: what follows are UDP options (RFC 9868). */
-  if (length < UDP_HEADER || length > p->headers->transport_length)
+  if (length < UDP_HEADER || (length > p->headers->transport_length && !p->headers->more_fragments))
     return drop(p, REASON_bad_udp_length);
   p->headers->transport_header = UDP_HEADER;
   if (load16(udp + 6) != 0 || p->partial_checksum)
@@ -147,7 +147,74 @@ STEP enum verdict parse_transport(struct packet *p, __u8 protocol, __u32 offset)
   return VERDICT_NEXT;
 }
 
+/* --- fragments -------------------------------------------------------------------------------- */
+
+STEP bool is_piece(const struct packet *p) {
+  return p->headers->more_fragments || p->headers->fragment_offset;
+}
+
+/* RFC 8200 4.5, RFC 791 3.2: all but the last are whole multiples of eight bytes, and none reaches
+ * beyond what a length field can say. `detail` points at the field that is wrong (IPv6). */
+STEP enum verdict check_piece(struct packet *p, __u32 header_length, __u32 fragment_header) {
+  __u32 length = p->headers->transport_length;
+
+  if (length == 0 || (p->headers->more_fragments && length % 8)) {
+    p->detail = 4; /* the payload length */
+    return drop(p, REASON_bad_fragment);
+  }
+  if (p->headers->fragment_offset + length > 65535U - header_length) {
+    p->detail = fragment_header + 2;
+    return drop(p, REASON_bad_fragment);
+  }
+  return VERDICT_NEXT;
+}
+
+/* A piece of a datagram: what its transport header says about the whole cannot be checked here, and
+ * all but the first have none. */
+STEP enum verdict parse_piece(struct packet *p, __u8 protocol, __u32 offset) {
+  __u8 icmp = p->headers->family == FAMILY_6 ? PROTOCOL_ICMPV6 : PROTOCOL_ICMP;
+
+  if (p->partial_checksum || p->segment_size)
+    return drop(p, REASON_bad_offload);
+  if (protocol != icmp && (protocol == PROTOCOL_ICMP || protocol == PROTOCOL_ICMPV6))
+    return drop(p, REASON_icmp_type);
+  /* A TCP header that begins in one fragment and ends in the next is there to pass filters (RFC
+   * 3128); nobody sends that. */
+  if (protocol == PROTOCOL_TCP && p->headers->fragment_offset == 8) {
+    p->detail = 0;
+    return drop(p, REASON_bad_fragment);
+  }
+  p->headers->protocol = protocol == icmp ? (__u8)PROTOCOL_ICMP : protocol;
+  p->headers->transport = (__u16)offset;
+  p->in->source_port = 0;
+  p->in->destination_port = 0;
+  return VERDICT_NEXT;
+}
+
 /* --- IPv6 ------------------------------------------------------------------------------------- */
+
+/* No extension header may follow one but ESP (RFC 7915 5.1.1). */
+STEP bool may_follow_fragment(__u8 next) {
+  return next != NEXT_HOP_BY_HOP && next != NEXT_ROUTING && next != NEXT_FRAGMENT &&
+         next != NEXT_AUTHENTICATION && next != NEXT_DESTINATION_OPTIONS && next != NEXT_MOBILITY;
+}
+
+STEP enum verdict parse_fragment_header(struct packet *p, __u8 *next, __u32 *cursor) {
+  const __u8 *header = take(p, cursor, FRAGMENT_HEADER);
+  __u16 field;
+
+  if (!header)
+    return drop(p, REASON_truncated);
+  *next = header[0];
+  if (!may_follow_fragment(*next))
+    return drop(p, REASON_extension_headers);
+  field = HOST16(load16(header + 2));
+  p->headers->fragmented = 1;
+  p->headers->more_fragments = field & 1;
+  p->headers->fragment_offset = field & 0xfff8;
+  p->headers->identification = HOST32(load32(header + 4));
+  return VERDICT_NEXT;
+}
 
 /* Finds the transport header behind the extension headers we may skip (RFC 7915 5.1). */
 STEP enum verdict skip_extension_headers(struct packet *p, __u8 *next, __u32 *cursor) {
@@ -156,7 +223,7 @@ STEP enum verdict skip_extension_headers(struct packet *p, __u8 *next, __u32 *cu
     __u32 start = *cursor;
 
     if (*next == NEXT_FRAGMENT)
-      return TARGET_PUNTS ? punt(p, REASON_punt_fragment) : drop(p, REASON_fragment);
+      return TARGET_PUNTS ? punt(p, REASON_punt_fragment) : parse_fragment_header(p, next, cursor);
     if (*next != NEXT_HOP_BY_HOP && *next != NEXT_ROUTING && *next != NEXT_DESTINATION_OPTIONS)
       return VERDICT_NEXT;
     if (TARGET_PUNTS)
@@ -197,7 +264,11 @@ STEP enum verdict parse_ipv6(struct packet *p) {
   v = skip_extension_headers(p, &next, &cursor);
   if (v != VERDICT_NEXT)
     return v;
-  return parse_transport(p, next, cursor);
+  if (TARGET_PUNTS || !is_piece(p))
+    return parse_transport(p, next, cursor);
+  p->headers->transport_length = p->length - cursor;
+  v = check_piece(p, FRAGMENT_HEADER, cursor - FRAGMENT_HEADER);
+  return v == VERDICT_NEXT ? parse_piece(p, next, cursor) : v;
 }
 
 /* --- IPv4 ------------------------------------------------------------------------------------- */
@@ -243,6 +314,16 @@ STEP enum verdict check_ipv4_options(struct packet *p, __u32 end) {
   return VERDICT_NEXT;
 }
 
+STEP void read_ipv4_fragment(struct packet *p, const __u8 *ip) {
+  __u16 field = HOST16(load16(ip + 6));
+
+  p->headers->identification = HOST16(load16(ip + 4));
+  p->headers->dont_fragment = (field & IPV4_DF) != 0;
+  p->headers->more_fragments = (field & IPV4_MORE) != 0;
+  p->headers->fragment_offset = (__u16)((field & IPV4_OFFSET) * 8);
+  p->headers->fragmented = (field & (IPV4_MORE | IPV4_OFFSET)) != 0;
+}
+
 STEP enum verdict parse_ipv4(struct packet *p) {
   __u32 cursor = 0, header_length;
   const __u8 *ip = take(p, &cursor, IPV4_HEADER);
@@ -264,12 +345,17 @@ STEP enum verdict parse_ipv4(struct packet *p) {
   p->headers->hop_limit = ip[8];
   set_address4(&p->in->source, load32(ip + 12));
   set_address4(&p->in->destination, load32(ip + 16));
+  read_ipv4_fragment(p, ip);
   v = check_ipv4_options(p, header_length);
   if (v != VERDICT_NEXT)
     return v;
-  if (load16(ip + 6) & BE16(0x3fff)) /* more fragments, or an offset */
-    return TARGET_PUNTS ? punt(p, REASON_punt_fragment) : drop(p, REASON_fragment);
-  return parse_transport(p, ip[9], header_length);
+  if (!p->headers->fragmented)
+    return parse_transport(p, ip[9], header_length);
+  if (TARGET_PUNTS)
+    return punt(p, REASON_punt_fragment);
+  p->headers->transport_length = p->length - header_length;
+  v = check_piece(p, header_length, 0);
+  return v == VERDICT_NEXT ? parse_piece(p, ip[9], header_length) : v;
 }
 
 STEP enum verdict parse_packet(struct packet *p) {

@@ -9,9 +9,6 @@
 
 #include "datapath/parse.h"
 
-/* All but its first part: no ports in there. */
-enum { IPV4_FRAGMENT_OFFSET = 0x1fff };
-
 /* Only maps translate these. */
 STEP enum verdict parse_inner_opaque(struct packet *p) {
   if (is_extension_header(p->headers->protocol))
@@ -62,10 +59,22 @@ STEP enum verdict parse_inner_transport(struct packet *p, __u8 protocol, __u32 c
   return VERDICT_NEXT;
 }
 
+/* A fragment without a transport header: only maps, which need no ports, know whose it is. */
+STEP enum verdict parse_inner_later(struct packet *p, __u8 protocol, __u32 cursor, __u32 declared) {
+  __u8 icmp = p->headers->family == FAMILY_6 ? PROTOCOL_ICMPV6 : PROTOCOL_ICMP;
+
+  p->headers->protocol = protocol == icmp ? (__u8)PROTOCOL_ICMP : protocol;
+  p->headers->transport = (__u16)cursor;
+  p->headers->transport_length = declared;
+  if (declared > 65535U - IPV4_HEADER || cursor > p->length)
+    return drop(p, REASON_inner_packet);
+  return parse_inner_opaque(p);
+}
+
 STEP enum verdict parse_inner_ipv6(struct packet *p, __u32 start) {
   __u32 cursor = start;
   const __u8 *ip = take(p, &cursor, IPV6_HEADER);
-  __u32 end;
+  __u32 end; /* as the header says it; then the length behind the headers */
   __u8 next;
 
   if (!ip || ip[0] >> 4 != 6)
@@ -83,7 +92,9 @@ STEP enum verdict parse_inner_ipv6(struct packet *p, __u32 start) {
     if (v != VERDICT_NEXT)
       return drop(p, REASON_inner_packet);
   }
-  return parse_inner_transport(p, next, cursor, end > cursor ? end - cursor : 0);
+  end = end > cursor ? end - cursor : 0;
+  return p->headers->fragment_offset ? parse_inner_later(p, next, cursor, end)
+                                     : parse_inner_transport(p, next, cursor, end);
 }
 
 STEP enum verdict parse_inner_ipv4(struct packet *p, __u32 start) {
@@ -94,15 +105,18 @@ STEP enum verdict parse_inner_ipv4(struct packet *p, __u32 start) {
     return drop(p, REASON_inner_packet);
   header_length = (ip[0] & 0x0f) * 4U;
   total = HOST16(load16(ip + 2));
-  if (header_length < IPV4_HEADER || (load16(ip + 6) & BE16(IPV4_FRAGMENT_OFFSET)))
+  if (header_length < IPV4_HEADER)
     return drop(p, REASON_inner_packet);
   p->headers->family = FAMILY_4;
   p->headers->traffic_class = ip[1];
   p->headers->hop_limit = ip[8];
   set_address4(&p->in->source, load32(ip + 12));
   set_address4(&p->in->destination, load32(ip + 16));
-  return parse_inner_transport(p, ip[9], start + header_length,
-                               total > header_length ? total - header_length : 0);
+  read_ipv4_fragment(p, ip);
+  cursor = start + header_length;
+  total = total > header_length ? total - header_length : 0;
+  return p->headers->fragment_offset ? parse_inner_later(p, ip[9], cursor, total)
+                                     : parse_inner_transport(p, ip[9], cursor, total);
 }
 
 /* REQUIRES: p looks at the outer packet, an ICMP error; so it does afterwards. */

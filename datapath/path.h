@@ -8,6 +8,7 @@
 #include "datapath/ageing.h"
 #include "datapath/answer.h"
 #include "datapath/classify.h"
+#include "datapath/fragment.h"
 #include "datapath/packet.h"
 #include "datapath/parse.h"
 #include "datapath/parse_inner.h"
@@ -22,6 +23,9 @@ STEP enum verdict walk(struct packet *p) {
   if (v != VERDICT_NEXT)
     return v;
   v = classify(p); /* from here on it is ours */
+  if (v != VERDICT_NEXT)
+    return v;
+  v = gather(p); /* from here on it is a whole packet, or a fragment that needs no session */
   if (v != VERDICT_NEXT)
     return v;
   v = session(p); /* from here on the tuple it leaves with is settled */

@@ -7,19 +7,33 @@
 
 #include "datapath/packet.h"
 
+/* The identification of IPv4 has 16 bits; the upper half stays zero. */
+STEP void fragment_header(struct packet *p, __u32 next) {
+  __be32 *h = p->rewrite->network + IPV6_HEADER / 4;
+
+  h[0] = BE32((next << 24) | p->headers->fragment_offset | p->headers->more_fragments);
+  h[1] = BE32(p->headers->identification);
+  p->rewrite->network_length = IPV6_HEADER + FRAGMENT_HEADER;
+}
+
 STEP void ipv6_header(struct packet *p) {
   __be32 *h = p->rewrite->network;
   __u32 next = p->headers->protocol == PROTOCOL_ICMP ? PROTOCOL_ICMPV6 : p->headers->protocol;
+  bool fragmented = !TARGET_PUNTS && p->headers->fragmented;
+  __u32 first = fragmented ? (__u32)NEXT_FRAGMENT : next;
+  __u32 length = p->headers->transport_length + (fragmented ? FRAGMENT_HEADER : 0U);
 
   /* version, traffic class (the type of service), flow label 0 */
   h[0] = BE32(0x60000000U | ((__u32)p->headers->traffic_class << 20));
   /* payload length, next header, hop limit: routing has counted the hop */
-  h[1] = BE32((p->headers->transport_length << 16) | (next << 8) | p->headers->hop_limit);
+  h[1] = BE32((length << 16) | (first << 8) | p->headers->hop_limit);
   for (int i = 0; i < 4; i++) {
     h[2 + i] = p->out->source.word[i];
     h[6 + i] = p->out->destination.word[i];
   }
   p->rewrite->network_length = IPV6_HEADER;
+  if (fragmented)
+    fragment_header(p, next);
 }
 
 #endif

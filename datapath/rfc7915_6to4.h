@@ -13,28 +13,29 @@ enum {
    * IPv6 sender had no reason to expect that: DF is clear and the identification means something.
    */
   LONGEST_WITHOUT_DF = 1260,
-  DF = 0x4000,
 };
 
-/* Of the packets on the wire: a super-packet is judged by its segments, it never meets a link. */
-STEP __u32 longest_on_the_wire(const struct packet *p) {
-  __u32 transport = p->headers->transport_length;
-
-  if (p->segment_size && p->headers->transport_header + p->segment_size < transport)
-    transport = p->headers->transport_header + p->segment_size;
-  return transport;
+/* What came with a Fragment header keeps what it says (5.1.1); DF is clear, also for a whole packet
+ * that has one: its sender counts on it (RFC 6946). */
+STEP __be32 identification_and_flags(const struct packet *p) {
+  if (!TARGET_PUNTS && p->headers->fragmented)
+    return BE32(((p->headers->identification & 0xffff) << 16) |
+                (p->headers->more_fragments ? (__u32)IPV4_MORE : 0U) |
+                p->headers->fragment_offset / 8U);
+  if (IPV4_HEADER + longest_on_the_wire(p) <= LONGEST_WITHOUT_DF)
+    return BE32((p->random & 0xffff) << 16);
+  return BE32(IPV4_DF);
 }
 
 STEP void ipv4_header(struct packet *p) {
   __be32 *h = p->rewrite->network;
   __u32 length = IPV4_HEADER + p->headers->transport_length;
-  bool may_fragment = IPV4_HEADER + longest_on_the_wire(p) <= LONGEST_WITHOUT_DF;
   __u32 sum = 0;
 
   /* version, header length, type of service (the traffic class), total length */
   h[0] = BE32(0x45000000U | ((__u32)p->headers->traffic_class << 16) | length);
   /* identification, flags, fragment offset */
-  h[1] = may_fragment ? BE32((p->random & 0xffff) << 16) : BE32(DF);
+  h[1] = identification_and_flags(p);
   /* time to live: routing has counted the hop; protocol; checksum, below */
   h[2] = BE32(((__u32)p->headers->hop_limit << 24) | ((__u32)p->headers->protocol << 16));
   h[3] = p->out->source.word[0];

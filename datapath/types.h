@@ -37,6 +37,7 @@ enum verdict {
   VERDICT_PASS,    /* not ours */
   VERDICT_DROP,
   VERDICT_PUNT, /* only from the BPF build: the native build takes the packet */
+  VERDICT_HELD, /* only from the native build: a fragment that waits for the others */
 };
 
 /* Why. REASON_none is what a packet has that nothing was said about. */
@@ -209,6 +210,7 @@ struct timeouts {
   __u32 tcp_transitory;
   __u32 icmp;
   __u32 tcp_incoming_syn;
+  __u32 fragment; /* how long a datagram may take to become whole */
 };
 
 /* Who may send to a port that is bound (RFC 4787 5). */
@@ -220,6 +222,7 @@ enum filtering {
 struct policy {
   __u32 generation; /* counts reloads */
   __u32 max_sessions_per_subscriber;
+  __u32 lowest_ipv6_mtu; /* from IPv4 with DF clear nothing longer goes to IPv6 in one piece */
   struct timeouts timeouts;
   __u8 prefix_count;
   __u8 pool_count;

@@ -47,6 +47,10 @@ STEP enum verdict hold_syn(struct packet *p) {
   return punt(p, REASON_punt_syn);
 }
 
+STEP enum verdict reassemble(struct packet *p) {
+  return punt(p, REASON_punt_fragment);
+}
+
 #include "datapath/path.h"
 
 /* Copies the first bytes of the packet to where the steps look at them. A packet without any is

@@ -26,6 +26,8 @@ static void answer_headers(struct packet *p) {
   else
     rfc6052_embed(&p->out->source, p->prefix, p->policy->pool[0].address);
   p->headers->protocol = PROTOCOL_ICMP;
+  p->headers->fragmented = 0;
+  p->segment_size = 0;
   p->headers->hop_limit = ANSWER_HOP_LIMIT;
   p->headers->traffic_class = p->headers->family == FAMILY_4 ? ANSWER_TOS : 0;
   if (p->headers->family == FAMILY_4)

@@ -54,6 +54,17 @@ static void rewrite_transport(const struct packet *p, __u8 *transport) {
   memcpy(transport + r->checksum_at, &checksum, sizeof checksum);
 }
 
+/* What hardware was to do must be done before the packet is cut. */
+static void complete_checksum(const struct packet *p, struct frame *frame) {
+  __u8 *transport = frame->data + frame->transport;
+  __u16 checksum = (__u16)~sum_fold(sum_bytes(transport, p->headers->transport_length));
+
+  if (p->rewrite->never_zero && checksum == 0)
+    checksum = 0xffff;
+  memcpy(transport + p->rewrite->checksum_at, &checksum, sizeof checksum);
+  frame->partial_checksum = 0;
+}
+
 static enum verdict emit_flow(struct packet *p, struct frame *frame) {
   const struct rewrite *r = p->rewrite;
   __u8 *transport = frame->data + p->headers->transport;
@@ -64,6 +75,11 @@ static enum verdict emit_flow(struct packet *p, struct frame *frame) {
   frame->length = r->network_length + p->headers->transport_length;
   frame->transport = r->network_length;
   memcpy(frame->data, r->network, r->network_length);
+  if (p->headers->cut)
+    frame->longest_piece = p->policy->lowest_ipv6_mtu;
+  if (p->headers->cut && frame->partial_checksum)
+    complete_checksum(p, frame);
+  frame->segment_size = p->segment_size;
   return VERDICT_FORWARD;
 }
 

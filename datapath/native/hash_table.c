@@ -107,8 +107,7 @@ static void sip_round(__u64 v[4]) {
   v[2] = rotate(v[2], 32);
 }
 
-/* SipHash-1-3 (Aumasson, Bernstein: SipHash, 2012; one compression and three final rounds). */
-static __u64 siphash(const __u64 key[2], const __u8 *bytes, __u32 length) {
+__u64 siphash(const __u64 key[2], const __u8 *bytes, __u32 length) {
   __u64 v[4] = {0x736f6d6570736575ULL ^ key[0], 0x646f72616e646f6dULL ^ key[1],
                 0x6c7967656e657261ULL ^ key[0], 0x7465646279746573ULL ^ key[1]};
   __u64 word;

@@ -81,6 +81,9 @@ typedef void (*table_visit)(void *context, const void *key, void *value);
 __u64 table_walk(struct table *table, __u64 cursor, __u32 buckets, table_visit visit,
                  void *context);
 
+/* SipHash-1-3 (Aumasson, Bernstein: SipHash, 2012; one compression and three final rounds). */
+__u64 siphash(const __u64 key[2], const __u8 *bytes, __u32 length);
+
 #ifdef __cplusplus
 } // extern "C"
 } // namespace viaduct::dp

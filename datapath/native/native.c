@@ -5,6 +5,7 @@
 #include "datapath/native/native.h"
 
 #include "datapath/native/hash_table.h"
+#include "datapath/native/reassembly.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@ struct engine {
   struct table bindings, ports, sessions, subscribers, peers;
   struct table held;      /* SYNs, syn_hold.h */
   struct policy *policy;  /* replaced as a whole; the old one is freed when all readers have left */
+  struct reassembly *reassembly;
   struct worker *workers; /* all that ever were: their counters stay in the sum */
   struct worker
       *sweeper; /* for the thread that sweeps, dumps and sets the policy; one of workers */
@@ -34,6 +36,7 @@ struct worker {
   bool inside;
   __u32 now;
   struct frame *frame; /* the packet under way, for emit */
+  __u32 whole_length;  /* of the datagram that the last fragment has made whole; 0: none */
   int random_is_fixed;
   __u32 fixed_random;
   int random_is_seeded;
@@ -47,6 +50,7 @@ struct worker {
   __u8 answer_bytes[1280];
   __u8 head[2 * HEAD_BYTES];
   __u64 counters[REASON_COUNT];
+  __u8 whole[FRAME_HEADROOM + LONGEST_WHOLE];
 };
 
 /* --- what the steps call ---------------------------------------------------------------------- */
@@ -93,6 +97,7 @@ TABLE_ACCESS(peer, peers)
 static enum verdict emit(struct packet *p);
 static enum verdict answer(struct packet *p);
 static enum verdict hold_syn(struct packet *p);
+static enum verdict reassemble(struct packet *p);
 
 #include "datapath/path.h"
 
@@ -146,6 +151,63 @@ const struct frame *worker_answer(const struct worker *worker) {
   return worker->answer.length ? &worker->answer : NULL;
 }
 
+/* --- fragments -------------------------------------------------------------------------------- */
+
+static enum verdict reassemble(struct packet *p) {
+  struct worker *worker = p->target;
+  const struct headers *h = p->headers;
+  struct piece piece = {
+      .key = {.source = p->in->source,
+              .destination = p->in->destination,
+              .identification = h->identification,
+              .family = h->family,
+              .protocol = h->family == FAMILY_4 ? worker->frame->data[9] : 0},
+      .data = worker->frame->data + h->transport,
+      .length = h->transport_length,
+      .offset = h->fragment_offset,
+      .last = !h->more_fragments,
+      .hop_limit = h->hop_limit,
+      .traffic_class = h->traffic_class,
+      .next = h->protocol == PROTOCOL_ICMP && h->family == FAMILY_6 ? (__u8)PROTOCOL_ICMPV6
+                                                                    : h->protocol,
+  };
+  __u32 given_up = 0;
+  enum gathering result =
+      reassembly_add(worker->engine->reassembly, &piece, p->now, p->policy->timeouts.fragment,
+                     worker->whole + FRAME_HEADROOM, &worker->whole_length, &given_up);
+
+  if (given_up)
+    add_counter(worker, REASON_fragments_missing, given_up);
+  switch (result) {
+  case GATHERING:
+    p->reason = REASON_fragment_held;
+    return VERDICT_HELD;
+  case GATHERING_OVERLAP:
+    return drop(p, REASON_fragment_overlap);
+  default:
+    return drop(p, REASON_fragment_limit);
+  }
+}
+
+int frame_cut(const struct frame *frame, struct fragment *fragment) {
+  const __u32 header = sizeof fragment->header;
+  const __u8 *start = frame->data + header, *end = frame->data + frame->length;
+  const __u8 *data = fragment->data ? fragment->data + fragment->length : start;
+  __u32 room = (frame->longest_piece - header) & ~7U, rest = (__u32)(end - data);
+  __u32 word = HOST32(load32(frame->data + IPV6_HEADER)) + (__u32)(data - start);
+
+  if (rest == 0)
+    return 0;
+  fragment->data = data;
+  fragment->length = rest > frame->longest_piece - header ? room : rest;
+  if (fragment->length < rest)
+    word |= 1; /* more fragments; the last one has what the whole had */
+  memcpy(fragment->header, frame->data, header);
+  *(any16 *)(fragment->header + 4) = BE16(FRAGMENT_HEADER + fragment->length);
+  *(any32 *)(fragment->header + IPV6_HEADER) = BE32(word);
+  return 1;
+}
+
 /* --- engine ----------------------------------------------------------------------------------- */
 
 static struct worker *worker_make(struct engine *engine) {
@@ -175,7 +237,8 @@ struct engine *engine_new(__u32 max_sessions) {
   epochs_init(&engine->epochs);
   engine->policy = calloc(1, sizeof(struct policy));
   engine->sweeper = worker_make(engine);
-  if (!engine->policy || !engine->sweeper ||
+  engine->reassembly = reassembly_new();
+  if (!engine->policy || !engine->sweeper || !engine->reassembly ||
       !table_init(&engine->bindings, &engine->epochs, max_sessions, sizeof(struct binding_key),
                   sizeof(struct binding)) ||
       !table_init(&engine->ports, &engine->epochs, max_sessions, sizeof(struct port_key),
@@ -208,6 +271,7 @@ void engine_free(struct engine *engine) {
   table_free(&engine->subscribers);
   table_free(&engine->peers);
   table_free(&engine->held);
+  reassembly_free(engine->reassembly);
   free(engine->policy);
   free(engine);
 }
@@ -303,13 +367,10 @@ static void packet_init(struct packet *p, struct worker *worker) {
   p->now = worker->now;
 }
 
-enum verdict translate_frame(struct worker *worker, struct frame *frame, enum reason *reason) {
-  bool was_inside = worker->inside;
+static enum verdict translate_one(struct worker *worker, struct frame *frame, enum reason *reason) {
   struct packet p;
   enum verdict v;
 
-  if (!was_inside)
-    worker_enter(worker);
   packet_init(&p, worker);
   p.length = frame->length;
   p.head_length = frame->length < HEAD_BYTES ? frame->length : HEAD_BYTES;
@@ -319,9 +380,35 @@ enum verdict translate_frame(struct worker *worker, struct frame *frame, enum re
   p.random = next_random(worker);
   worker->frame = frame;
   worker->answer.length = 0;
+  worker->whole_length = 0;
   memcpy(worker->head, frame->data, p.head_length);
   v = path(&p);
   *reason = (enum reason)p.reason;
+  return v;
+}
+
+/* The datagram that the fragment in `frame` was the last one of. */
+static enum verdict translate_whole(struct worker *worker, struct frame *frame,
+                                    enum reason *reason) {
+  struct frame whole = {
+      .data = worker->whole + FRAME_HEADROOM, .length = worker->whole_length, .segments = 1};
+  enum verdict v = translate_one(worker, &whole, reason);
+
+  if (v == VERDICT_FORWARD)
+    *frame = whole;
+  return v;
+}
+
+enum verdict translate_frame(struct worker *worker, struct frame *frame, enum reason *reason) {
+  bool was_inside = worker->inside;
+  enum verdict v;
+
+  if (!was_inside)
+    worker_enter(worker);
+  frame->longest_piece = 0;
+  v = translate_one(worker, frame, reason);
+  if (worker->whole_length)
+    v = translate_whole(worker, frame, reason);
   if (!was_inside)
     worker_leave(worker);
   return v;
@@ -412,6 +499,8 @@ __u64 engine_sweep(struct engine *engine, __u32 now, const struct sweep_calls *c
   if (calls)
     sweep.calls = *calls;
   engine->sweeper->now = now;
+  add_counter(engine->sweeper, REASON_fragments_missing,
+              reassembly_expire(engine->reassembly, now));
   sweep_table(&sweep, &engine->sessions, sweep_session);
   sweep_table(&sweep, &engine->held, sweep_held);
   table_reclaim(&engine->sessions);

@@ -31,9 +31,11 @@ struct frame {
   __u8 partial_checksum; /* in/out: the transport checksum holds a pseudo-header sum only
                             (CHECKSUM_PARTIAL) */
   __u8 pad[3];
-  __u32 segments;     /* in: packets on the wire that this is one super-packet of; at least 1 */
-  __u32 segment_size; /* in: most bytes of TCP payload in each of those; 0: no super-packet */
-  __u32 transport;    /* out, when forwarded: offset of the transport header from data */
+  __u32 segments;      /* in: packets on the wire that this is one super-packet of; at least 1 */
+  __u32 segment_size;  /* in/out: most bytes of payload in each of those; 0: no super-packet */
+  __u32 longest_piece; /* out: not 0: it must be cut (frame_cut) into fragments of at most so many
+                          bytes; only IPv6 */
+  __u32 transport;     /* out, when forwarded: offset of the transport header from data */
 };
 
 struct engine;
@@ -64,8 +66,21 @@ void worker_seed(struct worker *worker, __u64 seed);
 void worker_fix_random(struct worker *worker, __u32 value);
 
 /* Takes one packet through parse, classify, session, translate, emit. *reason says why.
- * Unless VERDICT_FORWARD comes back the frame is as it was. */
+ * Unless VERDICT_FORWARD comes back the frame is as it was. Where it was the last fragment of a
+ * datagram, the verdict is the datagram's, and the frame, if forwarded, lies in memory of the
+ * worker that is good until the next packet. */
 enum verdict translate_frame(struct worker *worker, struct frame *frame, enum reason *reason);
+
+/* One of the fragments that a frame with longest_piece leaves in. */
+struct fragment {
+  __u8 header[48];  /* IPv6 and Fragment header */
+  const __u8 *data; /* what follows it: in the frame's memory */
+  __u32 length;     /* of the data */
+};
+
+/* The fragment behind `fragment`, in its place; at first it must be all zeros. 0: that was the last
+ * one. */
+int frame_cut(const struct frame *frame, struct fragment *fragment);
 
 /* The ICMP error that the last packet is to be answered with, or NULL. Its memory is the worker's
  * and good until the next packet. At most ANSWERS_PER_SECOND of them per worker (RFC 4443 2.4 (f)).

@@ -65,13 +65,14 @@ void write_nat64(std::string &out, const Nat64 &nat64) {
   out += fmt::format("rst_check = \"{}\"\n", nat64.rst_check == RstCheck::off ? "off" : "window");
   out += fmt::format("inbound_refresh = {}\n", nat64.inbound_refresh);
   out += fmt::format("accounting = {}\n", nat64.accounting);
+  out += fmt::format("lowest_ipv6_mtu = {}\n", nat64.lowest_ipv6_mtu);
   const Timeouts &timeouts = nat64.timeouts;
   out +=
       fmt::format("timeouts = {{ udp = \"{}\", tcp_established = \"{}\", tcp_transitory = \"{}\", "
-                  "tcp_incoming_syn = \"{}\", icmp = \"{}\" }}\n",
+                  "tcp_incoming_syn = \"{}\", icmp = \"{}\", fragment = \"{}\" }}\n",
                   duration_text(timeouts.udp), duration_text(timeouts.tcp_established),
                   duration_text(timeouts.tcp_transitory), duration_text(timeouts.tcp_incoming_syn),
-                  duration_text(timeouts.icmp));
+                  duration_text(timeouts.icmp), duration_text(timeouts.fragment));
   out += fmt::format("subscriber_prefix = {}\n", nat64.subscriber_prefix);
   out += fmt::format("max_sessions_per_subscriber = {}\n", nat64.max_sessions_per_subscriber);
   out += fmt::format("max_sessions = {}\n", nat64.max_sessions);

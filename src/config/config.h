@@ -41,6 +41,7 @@ struct Timeouts {
   std::chrono::seconds tcp_transitory{240};   // TCP_TRANS
   std::chrono::seconds icmp{60};              // ICMP_DEFAULT
   std::chrono::seconds tcp_incoming_syn{6};   // TCP_INCOMING_SYN
+  std::chrono::seconds fragment{2};           // FRAGMENT_MIN
   bool operator==(const Timeouts &) const = default;
 };
 
@@ -54,6 +55,7 @@ struct Nat64 {
   bool allow_private_ipv4 = false;
   RstCheck rst_check = RstCheck::window;
   bool inbound_refresh = true;
+  uint16_t lowest_ipv6_mtu = 1280; // RFC 7915 4
   bool accounting = true;
   Timeouts timeouts;
   uint8_t subscriber_prefix = 64;

@@ -9,6 +9,7 @@ constexpr const char *kind_EVENT = "event";
 constexpr const char *kind_DONE = "done";
 constexpr const char *kind_PASS = "pass";
 constexpr const char *kind_DROP = "drop";
+constexpr const char *kind_HELD = "held";
 constexpr const char *kind_PUNT = "punt";
 
 // The advice stands in lines of its own, in any order.

@@ -75,6 +75,7 @@ bool give_offloads(VnetHeader &header, const dp::frame &frame, uint32_t old_leng
   }
   if (protocol != dp::PROTOCOL_TCP)
     return false;
+  header.gso_size = static_cast<uint16_t>(frame.segment_size);
   uint8_t ecn = header.gso_type & VNET_GSO_ECN;
   header.gso_type = (is_ipv6(frame) ? VNET_GSO_TCPV6 : VNET_GSO_TCPV4) | ecn;
   header.hdr_len =

@@ -35,6 +35,18 @@ void send(dp::worker *worker, int queue, VnetHeader header, const dp::frame &fra
     dp::worker_count(worker, dp::REASON_tun_write_failed, 1);
 }
 
+void send_cut(dp::worker *worker, int queue, const dp::frame &frame) {
+  VnetHeader header{};
+  dp::fragment fragment{};
+  while (dp::frame_cut(&frame, &fragment)) {
+    std::array<iovec, 3> parts{{{&header, sizeof header},
+                                {fragment.header, sizeof fragment.header},
+                                {const_cast<uint8_t *>(fragment.data), fragment.length}}};
+    if (writev(queue, parts.data(), parts.size()) < 0)
+      dp::worker_count(worker, dp::REASON_tun_write_failed, 1);
+  }
+}
+
 // One packet through the data path: it goes on, or an answer goes back, or nothing.
 void process(dp::worker *worker, int queue, VnetHeader &header, dp::frame &frame) {
   uint32_t old_length = frame.length;
@@ -42,6 +54,8 @@ void process(dp::worker *worker, int queue, VnetHeader &header, dp::frame &frame
   if (dp::translate_frame(worker, &frame, &reason) != dp::VERDICT_FORWARD) {
     if (const dp::frame *answer = dp::worker_answer(worker))
       send(worker, queue, VnetHeader{}, *answer);
+  } else if (frame.longest_piece != 0) {
+    send_cut(worker, queue, frame);
   } else if (!give_offloads(header, frame, old_length)) {
     dp::worker_count(worker, dp::REASON_bad_offload, 1);
   } else {

@@ -84,6 +84,8 @@ dp::policy make_policy(const config::Nat64 &nat64, const std::vector<Prefix6> &c
       nat64.filtering == config::Filtering::address ? dp::FILTER_ADDRESS : dp::FILTER_ENDPOINT;
   policy.rst_window = nat64.rst_check == config::RstCheck::window;
   policy.outbound_refresh_only = !nat64.inbound_refresh;
+  policy.timeouts.fragment = seconds(nat64.timeouts.fragment);
+  policy.lowest_ipv6_mtu = nat64.lowest_ipv6_mtu;
   policy.subscriber_prefix = nat64.subscriber_prefix;
   policy.allow_private_ipv4 = nat64.allow_private_ipv4;
   policy.accounting = nat64.accounting;

@@ -17,6 +17,7 @@
 #include "lib/addresses.h"
 #include "lib/decode.h"
 #include "lib/packet.h"
+#include "lib/pieces.h"
 #include "lib/poisoned.h"
 #include "lib/runner.h"
 
@@ -144,10 +145,14 @@ public:
     PoisonedBuffer buffer(record.packet, dp::FRAME_HEADROOM, poison_);
     Departure result;
     dp::frame frame = translate(buffer.packet(), record, result);
-    std::string trespass = buffer.trespass({frame.data, frame.length});
+    result.reassembled = result.verdict == dp::VERDICT_FORWARD && !buffer.holds(frame.data);
+    std::string trespass = result.reassembled
+                               ? buffer.trespass({buffer.packet(), record.packet.size()})
+                               : buffer.trespass({frame.data, frame.length});
     if (!trespass.empty())
       fail(trespass, record.packet);
     result.packet.assign(frame.data, frame.data + frame.length);
+    result.pieces = pieces_of(frame);
     result.partial_checksum = frame.partial_checksum != 0;
     result.transport = frame.transport;
     if (const dp::frame *answer = dp::worker_answer(worker_))
@@ -176,10 +181,11 @@ public:
 
   void empty() {
     auto refuse = [](void *, const dp::session_key *, const dp::session *) { return 0; };
+    constexpr uint32_t later = start + MAX_RECORDS * 1000; // held SYNs and fragments, too
     dp::sweep_calls calls{};
     calls.keep = refuse;
-    dp::engine_sweep(engine_, start + 1000, &calls); // held SYNs, too
-    dp::engine_sweep(engine_, start + 1000, &calls); // frees what the first has taken out
+    dp::engine_sweep(engine_, later, &calls);
+    dp::engine_sweep(engine_, later, &calls); // frees what the first has taken out
     uint32_t sessions = 0, bindings = 0;
     dp::engine_usage(engine_, &sessions, &bindings);
     require(sessions == 0 && bindings == 0, "the sweep has left something behind");
@@ -274,7 +280,12 @@ void check_error(Span in, Span out) {
   if (out.size() < at + header)
     fail("an error that does not hold the network header of the packet inside", in, out);
   uint8_t protocol = out[at + (v6 ? 6 : 9)];
-  bool opaque = is_opaque(protocol);
+  bool later = !v6 && (get16(out, at + 6) & 0x1fff) != 0; // a fragment without ports
+  if (v6 && protocol == 44 && out.size() >= at + 48) {
+    protocol = out[at + 40];
+    later = get16(out, at + 42) >> 3 != 0;
+  }
+  bool opaque = later || is_opaque(protocol);
   if (!opaque && out.size() < at + header + 8)
     fail("an error that does not hold eight bytes of the packet's transport header", in, out);
   Span inside = out.subspan(at);
@@ -297,6 +308,28 @@ void check_error(Span in, Span out) {
     fail("the packet inside is said to be shorter than its headers", in, out);
 }
 
+// Fragments follow one another, fit the smallest MTU, and are the packet.
+void check_pieces(Span in, Span out, const std::vector<Bytes> &pieces) {
+  size_t at = 48, first = get16(out, 42) & ~size_t{7};
+  for (const Bytes &piece : pieces) {
+    bool last = &piece == &pieces.back();
+    if (piece.size() > 1280 || piece.size() <= 48)
+      fail("a fragment that is too long, or empty", in, piece);
+    if (get16(piece, 4) != piece.size() - 40 || piece[6] != 44)
+      fail("a fragment with a wrong header", in, piece);
+    if ((get16(piece, 42) & ~size_t{7}) != first + at - 48)
+      fail("a fragment that does not follow the one before", in, piece);
+    if ((piece[43] & 1) != (last ? out[43] & 1 : 1))
+      fail("a fragment that is the last one and does not say so, or the reverse", in, piece);
+    if (at + piece.size() - 48 > out.size() ||
+        !std::equal(piece.begin() + 48, piece.end(), out.begin() + static_cast<ptrdiff_t>(at)))
+      fail("a fragment of something else", in, piece);
+    at += piece.size() - 48;
+  }
+  if (at != out.size())
+    fail("the fragments are not the whole packet", in, out);
+}
+
 void check_forwarded(const Record &record, const Departure &result) {
   const Bytes &in = record.packet, &out = result.packet;
   std::string wrong = malformation(out);
@@ -307,19 +340,28 @@ void check_forwarded(const Record &record, const Departure &result) {
     check_error(in, out);
   if (out[0] >> 4 == in[0] >> 4)
     fail("forwarded in the family it came in", in, out);
-  if (result.transport != (out[0] >> 4 == 4 ? 20U : 40U))
+  bool has_fragment_header = out[0] >> 4 == 6 && out[6] == 44;
+  if (result.transport != (out[0] >> 4 == 4 ? 20U : has_fragment_header ? 48U : 40U))
     fail("the transport header is said to be elsewhere", in, out);
+  if (!result.pieces.empty())
+    check_pieces(in, out, result.pieces);
+  if (result.reassembled)
+    return; // the packet that came in has not the whole's checksum
   SumState before = transport_checksum(in), after = transport_checksum(out);
   if (record.flags & FLAG_PARTIAL) {
-    if (before == SumState::partial && after != SumState::partial)
+    SumState wanted = result.pieces.empty() ? SumState::partial : SumState::right;
+    if (before == SumState::partial && after != wanted)
       fail("a partial checksum that was right is wrong", in, out);
     return;
   }
-  if (is_opaque(out[out[0] >> 4 == 4 ? 9 : 6])) {
+  size_t header = result.transport.value_or(0);
+  bool later = out[0] >> 4 == 4 ? (get16(out, 6) & 0x1fff) != 0
+                                : has_fragment_header && get16(out, 42) >> 3 != 0;
+  if (later || is_opaque(out[out[0] >> 4 == 4 ? 9 : has_fragment_header ? 40 : 6])) {
     bool from_host = in[0] >> 4 == 6;
     if (!has_map(from_host ? Span(in).subspan(8, 16) : Span(in).subspan(16, 4)))
       fail("a protocol that no session has", in, out);
-    Span data = Span(out).subspan(out[0] >> 4 == 4 ? 20 : 40);
+    Span data = Span(out).subspan(header);
     if (!std::equal(data.begin(), data.end(), in.end() - static_cast<long>(data.size())))
       fail("what nobody looks into has changed", in, out);
     return;
@@ -356,6 +398,21 @@ struct Tally {
   }
 };
 
+bool is_fragment(Span packet) {
+  if (packet[0] >> 4 == 4)
+    return (get16(packet, 6) & 0x3fff) != 0;
+  // Behind other extension headers, too: none of them is long.
+  for (size_t at = 6, i = 0, next = 40; i < 9 && at < packet.size(); i++) {
+    if (packet[at] == 44)
+      return true;
+    at = next;
+    if (at + 1 >= packet.size())
+      break;
+    next = at + (size_t{packet[at + 1]} + 1) * 8;
+  }
+  return false;
+}
+
 // Our own answer to a packet that was dropped: to its sender, about it, in its family.
 void check_answer(Span in, Span answer) {
   std::string wrong = malformation(answer);
@@ -371,6 +428,9 @@ void check_answer(Span in, Span answer) {
   Span quoted = answer.subspan(v6 ? 48 : 28);
   if (!std::equal(sender.begin(), sender.end(), addressee.begin()))
     fail("an answer to somebody else", in, answer);
+  bool about_a_fragment = v6 ? quoted[6] == 44 : (get16(quoted, 6) & 0x3fff) != 0;
+  if (about_a_fragment || is_fragment(in))
+    return; // it may be about what was put together
   if (quoted.size() > in.size() || !std::equal(quoted.begin(), quoted.end(), in.begin()))
     fail("an answer about another packet", in, answer);
 }
@@ -381,6 +441,8 @@ void check(const Record &record, const Departure &zeros, const Departure &ones) 
                      reason_name(zeros.reason), verdict_name(ones.verdict),
                      reason_name(ones.reason)),
          record.packet);
+  if (zeros.pieces != ones.pieces)
+    fail("bytes around the packet get into its fragments", record.packet);
   if (zeros.packet != ones.packet || zeros.partial_checksum != ones.partial_checksum)
     fail("bytes around the packet get into it:\n" + difference(zeros.packet, ones.packet),
          record.packet);
@@ -429,7 +491,7 @@ template <typename T> const T &pick(Random &random, const std::vector<T> &choice
 Packet fresh_transport(Random &random, bool v6) {
   const std::vector<int> ports{1234, 53, 80, 40001, 40002, 77};
   int source = pick(random, ports), destination = pick(random, ports);
-  Raw data = payload(random() % 40);
+  Raw data = payload(random() % 16 ? random() % 40 : random() % 3000);
   if (random() % 16 == 0) // the header before it says 253
     return data;
   switch (random() % 4) {
@@ -502,6 +564,36 @@ Packet fresh_error(Random &random, bool v6) {
          icmp4(type, static_cast<uint8_t>(random() % 17), first, mtu) / raw(bytes);
 }
 
+// A piece of a packet. Identifications are few, so that some become whole, and some overlap.
+Bytes fresh_piece(Random &random, const Bytes &whole) {
+  bool v6 = whole[0] >> 4 == 6;
+  size_t header = v6 ? 40 : 20, size = whole.size() - header;
+  if (size == 0)
+    return whole;
+  size_t units = (size + 7) / 8, from = random() % units, count = 1 + random() % (units - from);
+  if (random() % 2) { // one of two halves
+    from = random() % 2 ? 0 : units / 2;
+    count = from ? units - from : std::max<size_t>(units / 2, 1);
+  }
+  size_t end = std::min(size, (from + count) * 8);
+  bool more = end < size;
+  auto id = static_cast<uint16_t>(random() % 2);
+  auto offset = static_cast<uint16_t>(from * 8);
+  Bytes data(whole.begin() + static_cast<ptrdiff_t>(header + offset),
+             whole.begin() + static_cast<ptrdiff_t>(header + end));
+  if (v6)
+    return (ip6(Ipv6::from_bytes(Span(whole).subspan(8).first<16>()),
+                Ipv6::from_bytes(Span(whole).subspan(24).first<16>())) /
+            fragment6(offset, more, id).next_header(whole[6]) / raw(data))
+        .bytes();
+  Ip4 ip = ip4(Ipv4{{whole[12], whole[13], whole[14], whole[15]}},
+               Ipv4{{whole[16], whole[17], whole[18], whole[19]}});
+  ip.id(id).offset(offset).protocol(whole[9]);
+  if (more)
+    ip.mf();
+  return (ip / raw(data)).bytes();
+}
+
 Record fresh(Random &random) {
   Record record;
   Packet packet;
@@ -523,6 +615,13 @@ Record fresh(Random &random) {
     if (random() % 8 == 0)
       header.record_route(2);
     packet = header / fresh_transport(random, false);
+  }
+  Bytes whole = packet.bytes();
+  bool plain = whole[0] == 0x45 || (whole[0] >> 4 == 6 && whole[6] != 0 && whole[6] != 43 &&
+                                    whole[6] != 60); // no options, no extension headers
+  if (plain && random() % 4 == 0) {
+    record.packet = fresh_piece(random, whole);
+    return record;
   }
   if (auto partial = packet.with_partial_checksum(); partial && random() % 4 == 0) {
     packet = *partial;

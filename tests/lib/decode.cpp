@@ -245,7 +245,7 @@ private:
       enter("extension", depth);
       say(protocol_text(protocol), "{}", hex(bytes.first(size)));
       bool later = protocol == 44 && get16(bytes, 2) >> 3 != 0;
-      outer.fragment = outer.fragment || protocol == 44;
+      outer.fragment = outer.fragment || (protocol == 44 && (get16(bytes, 2) & 0xfff9) != 0);
       protocol = later ? uint8_t{253} : bytes[0];
       bytes = bytes.subspan(size);
     }

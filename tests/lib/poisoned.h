@@ -29,6 +29,11 @@ public:
 
   uint8_t *packet() { return memory_.data() + start_; }
 
+  // Whether an address lies in this memory.
+  bool holds(const uint8_t *address) const {
+    return address >= memory_.data() && address <= memory_.data() + memory_.size();
+  }
+
   // What happened to memory that is nobody's business: one sentence, or "". Ask when all is done.
   // `result` is where the packet is said to lie now.
   std::string trespass(std::span<const uint8_t> result) {

@@ -262,8 +262,12 @@ private:
     Expect expect = expected(step, arriving.bytes);
     std::string wrong = verdict(expect, *ran);
     if (wrong.empty())
-      wrong = expect.verdict == dp::VERDICT_FORWARD ? forwarded(out, partial, *ran)
-                                                    : untouched(arriving.bytes, *ran);
+      wrong = expect.verdict != dp::VERDICT_FORWARD ? untouched(arriving.bytes, *ran)
+              : step.pieces.empty()                 ? forwarded(out, partial, *ran)
+                                                    : cut(step.pieces, *ran);
+    if (wrong.empty() && expect.verdict == dp::VERDICT_FORWARD && !target_.is_bpf())
+      compare(wrong, "segment size",
+              std::optional(step.out_segment_size.value_or(step.segment_size)), ran->segment_size);
     wrong += answered(step, arriving.bytes, ran->answer);
     if (!ran->trespass.empty())
       wrong += fmt::format("  {}\n", ran->trespass);
@@ -357,7 +361,18 @@ private:
     return "  not forwarded, and yet changed:\n" + difference(in, ran.packet);
   }
 
+  static std::string cut(const std::vector<Packet> &expected, const Departure &ran) {
+    if (ran.pieces.size() != expected.size())
+      return fmt::format("  expected {} fragments, got {}\n", expected.size(), ran.pieces.size());
+    std::string wrong;
+    for (size_t i = 0; i < expected.size(); i++)
+      wrong += difference(expected[i].bytes(), ran.pieces[i]);
+    return wrong;
+  }
+
   std::string forwarded(const Packet &out, bool partial, const Departure &ran) {
+    if (!ran.pieces.empty())
+      return fmt::format("  it leaves in {} fragments\n", ran.pieces.size());
     std::string wrong = learn(out, ran.packet);
     Names names = names_;
     Image expected = out.image(names);
@@ -485,6 +500,8 @@ const char *verdict_name(dp::verdict verdict) {
     return "DROP";
   case dp::VERDICT_PUNT:
     return "PUNT";
+  case dp::VERDICT_HELD:
+    return "HELD";
   }
   return "no verdict at all";
 }

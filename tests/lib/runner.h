@@ -41,7 +41,10 @@ struct Arrival {
 struct Departure {
   dp::verdict verdict = dp::VERDICT_NEXT;
   dp::reason reason = dp::REASON_none;
-  Bytes packet; // also when it was not forwarded
+  Bytes packet;              // also when it was not forwarded
+  std::vector<Bytes> pieces; // where it leaves in fragments
+  bool reassembled = false;  // it is more than the packet that came in
+  uint32_t segment_size = 0;
   bool partial_checksum = false;
   std::optional<size_t> transport; // offset, where the target says it
   Bytes answer;                    // the ICMP error that is sent back; empty: none

@@ -48,8 +48,10 @@ dp::policy default_policy() {
                      .tcp_established = 7200,
                      .tcp_transitory = 240,
                      .icmp = 60,
-                     .tcp_incoming_syn = 6};
+                     .tcp_incoming_syn = 6,
+                     .fragment = 2};
   policy.rst_window = 1;
+  policy.lowest_ipv6_mtu = 1280;
   policy.subscriber_prefix = 64;
   policy.accounting = 1;
   with_prefixes({well_known_prefix})(policy);
@@ -122,6 +124,10 @@ PolicyChange with_subscriber_prefix(uint8_t bits) {
   return [=](dp::policy &policy) { policy.subscriber_prefix = bits; };
 }
 
+PolicyChange with_lowest_ipv6_mtu(uint32_t bytes) {
+  return [=](dp::policy &policy) { policy.lowest_ipv6_mtu = bytes; };
+}
+
 PolicyChange with_private_ipv4_allowed() {
   return [](dp::policy &policy) { policy.allow_private_ipv4 = 1; };
 }
@@ -161,6 +167,8 @@ std::vector<Step> Vector::steps() const {
                              .leaves = leaves,
                              .segments = segments,
                              .segment_size = segment_size,
+                             .pieces = pieces,
+                             .out_segment_size = out_segment_size,
                              .partial_checksum = partial_checksum}};
   all.insert(all.end(), then.begin(), then.end());
   return all;

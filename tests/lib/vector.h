@@ -118,6 +118,7 @@ PolicyChange with_error_sources(const std::vector<Ipv4> &sources);
 PolicyChange with_quota(uint32_t sessions);
 PolicyChange with_subscriber_prefix(uint8_t bits);
 PolicyChange with_private_ipv4_allowed();
+PolicyChange with_lowest_ipv6_mtu(uint32_t bytes);
 PolicyChange without_accounting();
 PolicyChange with_filtering(dp::filtering filtering);
 PolicyChange without_rst_check();
@@ -140,6 +141,7 @@ struct Expect {
 
 inline constexpr Expect FORWARD{dp::VERDICT_FORWARD, dp::REASON_none};
 inline constexpr Expect PASS{dp::VERDICT_PASS, dp::REASON_not_ours};
+inline constexpr Expect HELD{dp::VERDICT_HELD, dp::REASON_fragment_held};
 constexpr Expect drop(dp::reason reason) {
   return {dp::VERDICT_DROP, reason};
 }
@@ -156,6 +158,8 @@ constexpr OnBpf punt(dp::reason reason) {
 using Counts = std::map<dp::reason, uint64_t>;
 
 inline const Counts a_new_flow{{dp::REASON_binding_made, 1}, {dp::REASON_session_made, 1}};
+// The fragment that makes a datagram whole is counted, too.
+inline const Counts a_last_fragment{{dp::REASON_fragment_held, 1}};
 inline const Counts a_new_session{{dp::REASON_session_made, 1}};
 
 struct Step {
@@ -171,8 +175,10 @@ struct Step {
   OnBpf bpf = handled;
   std::vector<Check> leaves = {}; // state afterwards
   uint32_t segments = 1;
-  uint32_t segment_size = 0;     // TCP payload of each segment; 0: no super-packet
-  bool partial_checksum = false; // says so to the data path whatever `in` holds
+  uint32_t segment_size = 0;                     // TCP payload of each segment; 0: no super-packet
+  std::vector<Packet> pieces = {};               // instead of `out`: it leaves in these fragments
+  std::optional<uint32_t> out_segment_size = {}; // where it is not that of `in`
+  bool partial_checksum = false;                 // says so to the data path whatever `in` holds
   // Instead of a packet: the sweep, and what it sends. The BPF build has none, a vector ends there.
   bool sweep = false;
   std::vector<Packet> sends = {};
@@ -197,7 +203,9 @@ struct Vector {
   OnBpf bpf = handled;
   std::vector<Check> leaves = {};
   uint32_t segments = 1;
-  uint32_t segment_size = 0; // TCP payload of each segment; 0: no super-packet
+  uint32_t segment_size = 0;                     // TCP payload of each segment; 0: no super-packet
+  std::vector<Packet> pieces = {};               // instead of `out`: it leaves in these fragments
+  std::optional<uint32_t> out_segment_size = {}; // where it is not that of `in`
   bool partial_checksum = false;
   // The others.
   std::vector<Step> then = {};

@@ -247,7 +247,7 @@ TEST_F(Control, counters_are_the_list_of_reasons) {
     EXPECT_EQ(item["value"] == 3, item["name"] == "no_port") << item;
     EXPECT_FALSE(item["help"].get<std::string>().empty()) << item;
   }
-  EXPECT_EQ(kinds, (std::set<std::string>{"event", "done", "pass", "drop", "punt"}));
+  EXPECT_EQ(kinds, (std::set<std::string>{"event", "done", "held", "pass", "drop", "punt"}));
 }
 
 TEST_F(Control, status_version_and_reload) {

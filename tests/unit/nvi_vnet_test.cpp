@@ -157,6 +157,7 @@ TEST_P(GiveOffloads, FitsTheTranslatedPacket) {
   Bytes packet = one.packet;
   dp::frame frame = frame_of(packet, one.transport);
   frame.partial_checksum = one.partial;
+  frame.segment_size = one.header.gso_size;
   VnetHeader header = one.header;
   ASSERT_EQ(give_offloads(header, frame, one.old_length), one.good);
   if (!one.good)

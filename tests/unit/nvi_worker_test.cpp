@@ -57,6 +57,8 @@ protected:
     dp::policy policy{};
     policy.max_sessions_per_subscriber = 1000;
     policy.timeouts.udp = 300;
+    policy.timeouts.fragment = 2;
+    policy.lowest_ipv6_mtu = 1280;
     policy.timeouts.tcp_transitory = 240;
     policy.subscriber_prefix = 64;
     policy.accounting = 1;
@@ -173,6 +175,32 @@ TEST_F(WorkersTest, TranslateThereAndBack) {
                  .bytes();
   EXPECT_EQ(Bytes(back->packet.begin() + 8, back->packet.end()),
             Bytes(expected.begin() + 8, expected.end()));
+}
+
+// What IPv6 may not carry whole is written as fragments, one packet each.
+TEST_F(WorkersTest, WriteEachFragment) {
+  start(1);
+  ASSERT_TRUE(put(datagram(1000)));
+  auto out = get();
+  ASSERT_TRUE(out);
+  uint16_t port = source_port(out->packet);
+  const test::Ip4 header = test::ip4(test::server4, test::pool4).id(7);
+  ASSERT_TRUE(put((header / test::udp(53, port) / test::payload(60000)).bytes()));
+  const Bytes whole = (test::ip6(test::pref64(test::server4), test::client6) / test::udp(53, 1000) /
+                       test::payload(60000))
+                          .bytes();
+  Bytes payload;
+  for (bool more = true; more;) {
+    auto piece = get();
+    ASSERT_TRUE(piece);
+    ASSERT_LE(piece->packet.size(), 1280U);
+    ASSERT_GT(piece->packet.size(), 48U);
+    EXPECT_EQ(piece->header.flags, 0);
+    EXPECT_EQ((piece->packet[42] << 8 | piece->packet[43]) & ~7, static_cast<int>(payload.size()));
+    more = piece->packet[43] & 1;
+    payload.insert(payload.end(), piece->packet.begin() + 48, piece->packet.end());
+  }
+  EXPECT_EQ(payload, Bytes(whole.begin() + 40, whole.end()));
 }
 
 TEST_F(WorkersTest, CarrySuperPacketsWhole) {

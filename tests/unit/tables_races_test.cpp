@@ -84,6 +84,8 @@ policy make_policy(uint32_t generation, size_t first_pool, size_t pools) {
   policy.timeouts.tcp_established = 2;
   policy.timeouts.tcp_transitory = 1;
   policy.timeouts.icmp = 1;
+  policy.timeouts.fragment = 2;
+  policy.lowest_ipv6_mtu = 1280;
   policy.subscriber_prefix = 64;
   policy.accounting = 1;
   policy.prefix_count = 1;

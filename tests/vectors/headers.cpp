@@ -80,7 +80,7 @@ std::vector<Vector> field_vectors() {
               ip4(pool4, server4).df().id(0), 1233),
       to_ipv4("1500 bytes of IPv6", "RFC 7915 5.1", in6(), ip4(pool4, server4).df().id(0), 1452),
       to_ipv6("1480 bytes of IPv4", "RFC 7915 4.1", in4().df(), out6(), 1452),
-      to_ipv6("the longest IPv4 packet fits IPv6", "RFC 7915 4.1", in4(), out6(), 65507),
+      to_ipv6("the longest IPv4 packet fits IPv6", "RFC 7915 4.1", in4().df(), out6(), 65507),
       to_ipv4("the longest IPv4 packet comes from IPv6", "RFC 7915 5.1", in6(),
               ip4(pool4, server4).df().id(0), 65507),
       Vector{
@@ -192,36 +192,11 @@ std::vector<Vector> extension_vectors() {
   };
 }
 
-std::vector<Vector> fragment_vectors() {
-  const OnBpf up = punt(dp::REASON_punt_fragment);
-  auto refused = [&](std::string name, const Packet &in, OnBpf bpf) {
-    return Vector{.name = std::move(name),
-                  .rfc = "RFC 6146 3.4",
-                  .given = one_session(),
-                  .in = in,
-                  .expect = drop(dp::REASON_fragment),
-                  .bpf = bpf};
-  };
-  return {
-      refused("a first fragment of IPv4", in4().id(7).mf() / udp(53, 40001) / payload(24), up),
-      refused("a later fragment of IPv4", in4().id(7).offset(32).protocol(17) / payload(24), up),
-      refused("a first fragment of IPv6",
-              in6() / fragment6(0, true, 7) / udp(1234, 53) / payload(24), up),
-      refused("a later fragment of IPv6",
-              in6() / fragment6(32, false, 7).next_header(17) / payload(24), up),
-      refused("an atomic fragment of IPv6",
-              in6() / fragment6(0, false, 7) / udp(1234, 53) / payload(24), up),
-      refused("a fragment behind hop by hop options",
-              in6() / hop_by_hop() / fragment6(0, true, 7) / udp(1234, 53) / payload(24),
-              punt(dp::REASON_punt_extension_headers)),
-  };
-}
-
 } // namespace
 
 std::vector<Vector> header_vectors() {
   std::vector<Vector> all;
-  for (auto some : {field_vectors, option_vectors, extension_vectors, fragment_vectors}) {
+  for (auto some : {field_vectors, option_vectors, extension_vectors}) {
     std::vector<Vector> vectors = some();
     all.insert(all.end(), vectors.begin(), vectors.end());
   }

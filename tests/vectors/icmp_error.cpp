@@ -383,10 +383,6 @@ std::vector<Vector> refusals() {
       refused("an ICMPv6 error about an IPv4 packet", "RFC 7915 5.3",
               ip6(router6, server6) / icmp6_time_exceeded() / received4() / payload(20),
               dp::REASON_inner_packet),
-      refused("an ICMPv6 error about a fragment", "RFC 7915 5.3",
-              ip6(router6, server6) / icmp6_time_exceeded() / ip6(server6, client6) /
-                  fragment6(0, true, 7) / udp(53, 1234) / payload(20),
-              dp::REASON_inner_packet),
       refused("an error about a timestamp request", "RFC 7915 4.3",
               ip4(router4, pool4) / icmp4_time_exceeded() / ip4(pool4, server4) / icmp4(13) /
                   payload(12),

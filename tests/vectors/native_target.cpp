@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "native_target.h"
 
+#include "lib/pieces.h"
 #include "lib/poisoned.h"
 
 #include <algorithm>
@@ -70,12 +71,19 @@ Result<Departure> NativeTarget::run(const Arrival &arrival) {
   dp::worker_enter(worker_.get());
   departure.verdict = dp::translate_frame(worker_.get(), &frame, &departure.reason);
   dp::worker_leave(worker_.get());
-  departure.trespass = buffer.trespass({frame.data, frame.length});
+  // What was reassembled lies elsewhere.
+  bool &whole = departure.reassembled;
+  whole = departure.verdict == dp::VERDICT_FORWARD && frame.data != nullptr &&
+          !buffer.holds(frame.data);
+  departure.trespass = whole ? buffer.trespass({buffer.packet(), arrival.packet.size()})
+                             : buffer.trespass({frame.data, frame.length});
   if (!departure.trespass.empty())
     return departure;
   departure.packet.assign(frame.data, frame.data + frame.length);
   if (const dp::frame *answer = dp::worker_answer(worker_.get()))
     departure.answer.assign(answer->data, answer->data + answer->length);
+  departure.segment_size = frame.segment_size;
+  departure.pieces = pieces_of(frame);
   departure.partial_checksum = frame.partial_checksum != 0;
   if (departure.verdict == dp::VERDICT_FORWARD)
     departure.transport = frame.transport;

@@ -100,6 +100,7 @@ struct Flow {
     if (protocol == TCP)
       state.state(dp::STATE_ESTABLISHED);
     return {.policy = {with_prefixes({prefix}), with_pool({{pool, 1, 65535}}),
+                       with_lowest_ipv6_mtu(65535), // nothing is cut
                        with_allowed({prefix6("2a00::/8")})},
             .sessions = {state}};
   }

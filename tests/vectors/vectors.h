@@ -13,6 +13,7 @@ std::vector<Vector> udp_vectors();
 std::vector<Vector> tcp_vectors();
 std::vector<Vector> icmp_vectors();
 std::vector<Vector> icmp_error_vectors();
+std::vector<Vector> fragment_vectors();
 std::vector<Vector> header_vectors();
 std::vector<Vector> malformed_vectors();
 std::vector<Vector> classify_vectors();
