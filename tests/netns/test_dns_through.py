@@ -47,7 +47,6 @@ def test_an_answer_that_fills_one_packet(lab):
     assert "(UDP)" in said and " tc " not in said and strings(said) == "abcde", said
 
 
-@pytest.mark.xfail(strict=True, reason="fragments are not translated yet")
 def test_an_answer_in_fragments(lab):
     """Some 3,900 bytes: three fragments from the server."""
     said = dig(lab, "huge.example.net", "TXT", "+bufsize=4096", "+ignore")
