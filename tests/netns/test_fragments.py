@@ -38,6 +38,14 @@ def test_ping_of_65000_bytes(lab):
     assert counters["fragments_missing"] == counters["fragment_overlap"] == 0
 
 
+def test_ping_of_65000_bytes_from_ipv4(lab):
+    """To the identifier that a ping of the IPv6 host has bound."""
+    assert pings(lab.far_client, TARGET, 10)[0] == 0
+    identifier = lab.show("bindings")[0]["outside"].rsplit(":", 1)[1]
+    code, said = pings(lab.far_server, labs.POOL, LARGEST, "-M", "dont", "-e", identifier)
+    assert code == 0 and f"{LARGEST + 8} bytes from" in said, said
+
+
 def exchange(lab, size, discovery):
     """One datagram there, the same back; the server lets IPv4 cut what it sends, or not."""
     with lab.far_server.socket(socket.AF_INET, socket.SOCK_DGRAM) as server, \
