@@ -16,6 +16,7 @@
 
 #include "datapath/packet.h"
 #include "datapath/parse.h"
+#include "datapath/session.h"
 
 /* The first of them is read like a whole packet, as far as it goes; the others are opaque. */
 STEP enum verdict stateless_piece(struct packet *p) {
@@ -38,6 +39,9 @@ STEP enum verdict stateless_piece(struct packet *p) {
 STEP enum verdict gather_piece(struct packet *p) {
   if (p->headers->stateless && p->headers->protocol != PROTOCOL_ICMP)
     return stateless_piece(p);
+  /* Whom we do not translate for gets no memory either. */
+  if (!p->headers->stateless && p->headers->family == FAMILY_6 && !is_allowed(p))
+    return drop(p, REASON_not_allowed);
   return reassemble(p);
 }
 
