@@ -6,8 +6,10 @@
 #include "base/result.h"
 
 #include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace viaduct::cli {
 
@@ -20,11 +22,13 @@ enum Exit : int {
 struct Options {
   std::string socket = "/run/viaduct/control.sock";
   bool json = false;
-  bool all = false;       // show counters
-  std::string what;       // show
-  std::string file;       // check
-  bool canonical = false; // check
-  std::string reason;     // explain
+  bool all = false;                // show counters
+  std::string what;                // show, clear
+  std::vector<std::string> filter; // show, clear
+  std::string watch;               // show: seconds; empty: once
+  std::string file;                // check
+  bool canonical = false;          // check
+  std::string reason;              // explain
 };
 
 // One line of the table in main.cpp.
@@ -35,11 +39,17 @@ struct Subcommand {
   int (*run)(const Options &options);
 };
 
+// What the daemon is asked for beside the command: the filter, if there is one.
+void filter_option(CLI::App &app, Options &options);
+nlohmann::json filter_member(const Options &options);
+
 // "viaduct: MESSAGE" on standard error, on one line and without control characters.
 void complain(std::string_view message);
 
 void check_options(CLI::App &app, Options &options);
 int check(const Options &options);
+void clear_options(CLI::App &app, Options &options);
+int clear(const Options &options);
 void explain_options(CLI::App &app, Options &options);
 int explain(const Options &options);
 void show_options(CLI::App &app, Options &options);

@@ -14,13 +14,14 @@ namespace {
 
 using namespace viaduct;
 
-constexpr std::array<cli::Subcommand, 5> subcommands = {{
+constexpr std::array<cli::Subcommand, 6> subcommands = {{
     {"check", "Check a configuration file, without a running viaductd", cli::check_options,
      cli::check},
     {"show", "Show the status, or the sessions, bindings, pools, maps or counters",
      cli::show_options, cli::show},
     {"reload", "Make viaductd read its configuration again; if that is wrong, the old one stays",
      nullptr, cli::reload},
+    {"clear", "End sessions: those that a filter names, or all", cli::clear_options, cli::clear},
     {"explain",
      "Say what a counter means, what makes it grow and what to do; works without viaductd",
      cli::explain_options, cli::explain},
@@ -31,6 +32,8 @@ constexpr std::array<cli::Subcommand, 5> subcommands = {{
 constexpr const char *examples = R"(Examples:
   viaduct show                       how the gateway is
   viaduct show sessions              who talks to whom
+  viaduct show sessions --filter "protocol=tcp remote=192.0.2.0/24"
+  viaduct clear sessions --filter inside=2001:db8:64::10
   viaduct show counters --json       for scripts: a JSON array of objects
   viaduct explain no_port            what this counter means, and what to do
   viaduct check viaduct.toml && viaduct reload

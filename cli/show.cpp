@@ -7,8 +7,13 @@
 #include "control/client.h"
 
 #include <array>
+#include <charconv>
+#include <chrono>
 #include <cstdint>
+#include <cstdio>
 #include <functional>
+#include <thread>
+#include <unistd.h>
 
 namespace viaduct::cli {
 
@@ -148,7 +153,7 @@ bool ask(const Options &options, const char *what, const OnItem &on_item) {
     complain(client.failure().message);
     return false;
   }
-  if (auto asked = client->ask(what); !asked) {
+  if (auto asked = client->ask(what, filter_member(options)); !asked) {
     complain(asked.failure().message);
     return false;
   }
@@ -233,7 +238,39 @@ void show_options(CLI::App &app, Options &options) {
   app.add_flag("--all", options.all,
                "Counters: also those that are zero (with --json they always are)")
       ->disable_flag_override();
+  filter_option(app, options);
+  app.add_flag("--watch{2}", options.watch,
+               "Again every so many seconds (--watch=SECONDS), until interrupted; 2 if not given");
 }
+
+namespace {
+
+int show_once(const Options &asked) {
+  if (asked.json)
+    return show_json(asked);
+  for (const auto &view : views())
+    if (asked.what == view.name)
+      return show_table(asked, view);
+  return show_status(asked);
+}
+
+// On a terminal each round takes the place of the one before; elsewhere a line stands between them.
+int show_again_and_again(const Options &asked, double seconds) {
+  bool on_terminal = isatty(STDOUT_FILENO) == 1;
+  for (bool first = true;; first = false) {
+    Output output;
+    if (on_terminal)
+      output.write("\x1b[H\x1b[2J");
+    else if (!first)
+      output.write("---\n");
+    int code = show_once(asked);
+    if (code != exit_good || ferror(stdout) != 0)
+      return code;
+    std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
+  }
+}
+
+} // namespace
 
 int show(const Options &options) {
   Options asked = options;
@@ -243,12 +280,20 @@ int show(const Options &options) {
     complain("--all is for show counters; the others show all anyway");
     return exit_usage;
   }
-  if (asked.json)
-    return show_json(asked);
-  for (const auto &view : views())
-    if (asked.what == view.name)
-      return show_table(asked, view);
-  return show_status(asked);
+  if (!asked.filter.empty() && asked.what != "sessions" && asked.what != "bindings") {
+    complain("--filter is for show sessions and show bindings");
+    return exit_usage;
+  }
+  if (asked.watch.empty())
+    return show_once(asked);
+  double seconds = 0;
+  auto [end, fault] =
+      std::from_chars(asked.watch.data(), asked.watch.data() + asked.watch.size(), seconds);
+  if (fault != std::errc() || *end != '\0' || !(seconds >= 0.1 && seconds <= 86400) || asked.json) {
+    complain("--watch takes 0.1 to 86400 seconds, and no --json");
+    return exit_usage;
+  }
+  return show_again_and_again(asked, seconds);
 }
 
 } // namespace viaduct::cli

@@ -83,9 +83,9 @@ Result<void> Client::wait(short events) {
   return {};
 }
 
-Result<void> Client::ask(const std::string &command) {
-  std::string request =
-      json{{"command", command}}.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+Result<void> Client::ask(const std::string &command, json more) {
+  more["command"] = command;
+  std::string request = more.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
   for (size_t sent = 0; sent < request.size();) {
     ssize_t length = send(fd_.get(), request.data() + sent, request.size() - sent, MSG_NOSIGNAL);
     if (length > 0) {

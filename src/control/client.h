@@ -19,8 +19,8 @@ public:
   static Result<Client> connect(const std::string &path,
                                 std::chrono::milliseconds patience = std::chrono::seconds(30));
 
-  // Sends {"command":COMMAND}; then next() gives the items, and nothing at the end of the answer.
-  Result<void> ask(const std::string &command);
+  // Sends {"command":COMMAND} and what else `more` holds; then next() gives the items, and nothing at the end of the answer.
+  Result<void> ask(const std::string &command, nlohmann::json more = nlohmann::json::object());
   Result<std::optional<nlohmann::json>> next();
 
 private:

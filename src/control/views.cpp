@@ -21,19 +21,6 @@ using nlohmann::json;
 // One step looks at no more rows than this; a step that finds none is `again`.
 constexpr size_t rows_per_step = 64;
 
-std::string protocol_name(uint8_t protocol) {
-  switch (protocol) {
-  case dp::PROTOCOL_TCP:
-    return "tcp";
-  case dp::PROTOCOL_UDP:
-    return "udp";
-  case dp::PROTOCOL_ICMP:
-    return "icmp";
-  default:
-    return std::to_string(protocol);
-  }
-}
-
 Ipv6 ipv6_of(const dp::address &address) {
   return Ipv6::from_bytes(std::span<const uint8_t, 16>(address.byte));
 }
@@ -48,12 +35,14 @@ std::string destination_text(const Address &address, const dp::session_key &key)
 
 class SessionsAnswer : public Answer {
 public:
-  SessionsAnswer(const tables::Tables &tables, Now now) : tables_(tables), now_(std::move(now)) {}
+  SessionsAnswer(const tables::Tables &tables, Now now, std::optional<Filter> filter)
+      : tables_(tables), now_(std::move(now)), filter_(std::move(filter)) {}
   Step next(json &item) override;
 
 private:
   const tables::Tables &tables_;
   Now now_;
+  std::optional<Filter> filter_;
   std::vector<tables::SessionRow> rows_;
   size_t at_ = 0;
   uint64_t cursor_ = 0;
@@ -62,11 +51,13 @@ private:
 
 class BindingsAnswer : public Answer {
 public:
-  explicit BindingsAnswer(const tables::Tables &tables) : tables_(tables) {}
+  BindingsAnswer(const tables::Tables &tables, std::optional<Filter> filter)
+      : tables_(tables), filter_(std::move(filter)) {}
   Step next(json &item) override;
 
 private:
   const tables::Tables &tables_;
+  std::optional<Filter> filter_;
   std::vector<tables::BindingRow> rows_;
   size_t at_ = 0;
   uint64_t cursor_ = 0;
@@ -118,7 +109,7 @@ Answer::Step SessionsAnswer::next(json &item) {
     return Step::again;
   }
   const auto &row = rows_[at_++];
-  if (row.value.expires == SESSION_DEAD)
+  if (row.value.expires == SESSION_DEAD || (filter_ && !filter_->matches(row.key, row.value)))
     return Step::again;
   item = session_item(row, now_());
   return Step::item;
@@ -135,7 +126,8 @@ Answer::Step BindingsAnswer::next(json &item) {
     return Step::again;
   }
   const auto &row = rows_[at_++];
-  if ((row.value.sessions & BINDING_DEAD) != 0)
+  if ((row.value.sessions & BINDING_DEAD) != 0 ||
+      (filter_ && !filter_->matches(row.key, row.value)))
     return Step::again;
   item = binding_item(row);
   return Step::item;
@@ -190,6 +182,19 @@ private:
 };
 
 } // namespace
+
+std::string protocol_name(uint8_t protocol) {
+  switch (protocol) {
+  case dp::PROTOCOL_TCP:
+    return "tcp";
+  case dp::PROTOCOL_UDP:
+    return "udp";
+  case dp::PROTOCOL_ICMP:
+    return "icmp";
+  default:
+    return std::to_string(protocol);
+  }
+}
 
 std::string state_name(uint8_t state) {
   constexpr std::array<const char *, dp::STATE_COUNT> names = {
@@ -268,12 +273,14 @@ json counter_item(dp::reason reason, uint64_t value) {
   return {{"name", row.name}, {"value", value}, {"kind", row.kind}, {"help", row.help}};
 }
 
-std::unique_ptr<Answer> sessions_answer(const tables::Tables &tables, Now now) {
-  return std::make_unique<SessionsAnswer>(tables, std::move(now));
+std::unique_ptr<Answer> sessions_answer(const tables::Tables &tables, Now now,
+                                        std::optional<Filter> filter) {
+  return std::make_unique<SessionsAnswer>(tables, std::move(now), std::move(filter));
 }
 
-std::unique_ptr<Answer> bindings_answer(const tables::Tables &tables) {
-  return std::make_unique<BindingsAnswer>(tables);
+std::unique_ptr<Answer> bindings_answer(const tables::Tables &tables,
+                                        std::optional<Filter> filter) {
+  return std::make_unique<BindingsAnswer>(tables, std::move(filter));
 }
 
 std::unique_ptr<Answer> pools_answer(const tables::Tables &tables,

@@ -6,12 +6,14 @@
 
 #include "base/clock.h"
 #include "control/answer.h"
+#include "control/filter.h"
 #include "tables/tables.h"
 
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,6 +45,7 @@ struct PoolUse {
   uint64_t icmp = 0;
 };
 
+std::string protocol_name(uint8_t protocol);
 std::string state_name(uint8_t state); // of enum session_state
 
 nlohmann::json version_item();
@@ -55,9 +58,11 @@ nlohmann::json counter_item(dp::reason reason, uint64_t value); // not for REASO
 
 using Now = std::function<uint32_t()>; // seconds of CLOCK_MONOTONIC
 
-// The tables must outlive the answer.
-std::unique_ptr<Answer> sessions_answer(const tables::Tables &tables, Now now = monotonic_seconds);
-std::unique_ptr<Answer> bindings_answer(const tables::Tables &tables);
+// The tables must outlive the answer. A filter says which rows are wanted.
+std::unique_ptr<Answer> sessions_answer(const tables::Tables &tables, Now now = monotonic_seconds,
+                                        std::optional<Filter> filter = {});
+std::unique_ptr<Answer> bindings_answer(const tables::Tables &tables,
+                                        std::optional<Filter> filter = {});
 // Counts what is in use by a walk through all bindings.
 std::unique_ptr<Answer> pools_answer(const tables::Tables &tables,
                                      std::vector<dp::pool_address> pool);

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/version.h"
+#include "control/requests.h"
 #include "metrics/metrics.h"
 #include "viaductd/log.h"
 #include "viaductd/policy.h"
@@ -105,9 +106,11 @@ Result<void> Daemon::start_control() {
   if (!tables)
     return tables.failure();
   tables_ = std::move(*tables);
-  auto server = control::Server::start(
-      *loop_, config_.control.socket,
-      [this](const std::string &command, const nlohmann::json &) { return answer(command); });
+  auto server =
+      control::Server::start(*loop_, config_.control.socket,
+                             [this](const std::string &command, const nlohmann::json &request) {
+                               return answer(command, request);
+                             });
   if (!server)
     return server.failure();
   control_ = std::move(*server);
@@ -424,13 +427,14 @@ control::Status Daemon::status() const {
   return status;
 }
 
-Result<std::unique_ptr<control::Answer>> Daemon::answer(const std::string &command) {
+Result<std::unique_ptr<control::Answer>> Daemon::answer(const std::string &command,
+                                                        const nlohmann::json &request) {
   if (command == "status")
     return control::one_item(control::status_item(status()));
   if (command == "sessions")
-    return control::sessions_answer(*tables_);
+    return control::sessions_request(*tables_, request);
   if (command == "bindings")
-    return control::bindings_answer(*tables_);
+    return control::bindings_request(*tables_, request);
   if (command == "pools")
     return control::pools_answer(*tables_,
                                  std::vector(policy_.pool, policy_.pool + policy_.pool_count));
@@ -439,6 +443,10 @@ Result<std::unique_ptr<control::Answer>> Daemon::answer(const std::string &comma
         std::vector(policy_.map_by_inside, policy_.map_by_inside + policy_.map_count));
   if (command == "counters")
     return control::counters_answer(tables_->counters());
+  if (command == "clear")
+    return control::clear_request(request, [this](const tables::Keep &keep) {
+      log::info("cleared", {{"sessions", sweep(keep)}});
+    });
   if (command == "version")
     return control::one_item(control::version_item());
   if (command == "reload") {

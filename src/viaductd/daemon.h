@@ -66,7 +66,8 @@ private:
   Result<void> reload_dns64(const config::Config &next, const std::vector<Prefix6> &connected);
   Result<void> apply_policy(const config::Config &next, const std::vector<Prefix6> &connected);
 
-  Result<std::unique_ptr<control::Answer>> answer(const std::string &command);
+  Result<std::unique_ptr<control::Answer>> answer(const std::string &command,
+                                                  const nlohmann::json &request);
   Result<Metrics> make_metrics(const config::Config &config);
   std::string metrics_text() const;
   control::Status status() const;

@@ -254,6 +254,99 @@ def test_the_daemon_goes_away_in_the_middle(directory):
         json.loads(result.stdout)
 
 
+# --- filter, watch, clear ------------------------------------------------------------------------
+
+# Row i of the fake tables: tcp, udp, icmp in turn; ports 1024 + i; remote port 443.
+@pytest.mark.parametrize("what, terms, ports", [
+    ("sessions", "protocol=tcp", [1024, 1027]), ("bindings", "protocol=udp,icmp", [1025, 1026, 1028]),
+    ("sessions", "protocol!=tcp,udp", [1026]), ("sessions", "state=established", [1024, 1027]),
+    ("sessions", "state!=established protocol=udp", [1025, 1028]),
+    ("sessions", "inside=2001:db8:1::/48 inside-port=1025-1026", [1025, 1026]),
+    ("sessions", "inside=2001:db8:1::65", []), ("sessions", "outside=203.0.113.10 outside-port=1026", [1026]),
+    ("sessions", "remote=192.0.2.0/24", [1024, 1025, 1026, 1027, 1028]), ("sessions", "remote=192.0.3.0/24", []),
+    ("sessions", "remote-port=443", [1024, 1025, 1027, 1028]), ("sessions", "port=443", [1024, 1025, 1027, 1028]),
+    ("sessions", "remote-port!=443", [1026]), ("bindings", "port=443", []), ("bindings", "port=1024", [1024]),
+    ("sessions", "  port=1024   protocol=tcp ", [1024])])
+def test_filter(directory, what, terms, ports):
+    daemon = Daemon(directory, sessions=5)
+    shown = json.loads(good(viaduct("show", what, "--json", "--filter", terms, "--socket", daemon.socket)))
+    sources = [item["inside"]["source"] if what == "sessions" else item["inside"] for item in shown]
+    assert sources == [f"[2001:db8:1::64]:{port}" for port in ports]
+    if what == "sessions":  # the same would be ended
+        clear = viaduct("clear", "sessions", "--filter", terms, "--socket", daemon.socket)
+        assert good(clear) == f"{len(ports)} session{'' if len(ports) == 1 else 's'} ended\n"
+    daemon.stop()
+
+
+def test_filters_add_up(daemon):
+    table = good(viaduct("show", "sessions", "--filter", "protocol=tcp,udp", "--filter", "port=1025",
+                         "--socket", daemon.socket))
+    assert len(table.splitlines()) == 2 and table.splitlines()[1].startswith("udp")
+
+
+@pytest.mark.parametrize("what, terms, complaint", [
+    ("sessions", "", "empty"), ("sessions", "tcp", "expected KEY=VALUE"), ("sessions", "=tcp", "expected KEY=VALUE"),
+    ("sessions", "proto=tcp", 'unknown key "proto", expected one of protocol, inside'),
+    ("sessions", "protocol=sctp", 'protocol: found "sctp", expected tcp, udp or icmp'),
+    ("sessions", "protocol=tcp,", 'found ""'), ("sessions", "state=open,closed", 'state: found "closed"'),
+    ("sessions", "inside=192.0.2.1", "inside: found"), ("sessions", "inside=2001:db8::1/64", "inside: found"),
+    ("sessions", "remote=2001:db8::1", "remote: found"), ("sessions", "remote=192.0.2.1/33", "remote: found"),
+    ("sessions", "port=65536", "port: found"), ("sessions", "port=2-1", "port: found"),
+    ("sessions", "port=-1", "port: found"), ("sessions", "port=1-", "port: found"),
+    ("sessions", "port=" + "1," * 80 + "1", "more than 16 terms or 64 values"),
+    ("sessions", "port=1 " * 17, "more than 16 terms or 64 values"), ("sessions", "x" * 3000, "longer than 2048"),
+    ("sessions", "\x1b[31m=" + "y" * 1000, "unknown key"),
+    ("bindings", "remote=192.0.2.1", "a binding has no remote"), ("bindings", "state=open", "has no state")])
+def test_wrong_filters(daemon, what, terms, complaint):
+    message = failed(viaduct("show", what, "--filter", terms, "--socket", daemon.socket))
+    assert complaint in message and len(message.splitlines()) == 1 and len(message) < 300
+    if what == "sessions":
+        assert complaint in failed(viaduct("clear", "sessions", "--filter", terms, "--socket", daemon.socket))
+
+
+def test_clear_of_all_must_be_said(daemon):
+    for arguments in ([], ["--all", "--filter", "protocol=tcp"]):
+        message = failed(viaduct("clear", "sessions", *arguments, "--socket", daemon.socket), 2)
+        assert message == "viaduct: clear sessions needs either --filter TERMS or --all\n"
+    assert good(viaduct("clear", "sessions", "--all", "--socket", daemon.socket)) == "3 sessions ended\n"
+    assert json.loads(good(viaduct("clear", "sessions", "--all", "--json", "--socket", daemon.socket))) == [
+        {"ended": 3}]
+
+
+@pytest.mark.parametrize("request_line", [
+    '{"command":"clear"}', '{"command":"clear","all":false}', '{"command":"clear","all":"true"}',
+    '{"command":"clear","all":true,"filter":"protocol=tcp"}', '{"command":"clear","filter":7}',
+    '{"command":"clear","filter":""}', '{"command":"sessions","filter":["protocol=tcp"]}'])
+def test_requests_that_must_be_refused(daemon, request_line):
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(daemon.socket)
+        client.sendall(request_line.encode() + b"\n")
+        assert client.makefile().readline().startswith('{"error":')
+
+
+def test_watch_shows_again_and_ends_with_its_daemon(directory):
+    daemon = Daemon(directory)
+    command = subprocess.Popen([VIADUCT, "show", "sessions", "--watch=0.1", "--filter", "protocol=udp",
+                                "--socket", daemon.socket],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    rounds = [[command.stdout.readline() for _ in range(3)] for _ in range(3)]
+    assert all(one[0].startswith("PROTOCOL") and one[1].startswith("udp") and one[2] == "---\n"
+               for one in rounds)
+    daemon.stop()
+    rest = command.communicate(timeout=10)
+    assert command.returncode == 1 and "nothing listens" in rest[1]
+
+
+def test_watch_ends_quietly_when_its_reader_goes_away(daemon):
+    command = subprocess.Popen([VIADUCT, "show", "--watch=0.1", "--socket", daemon.socket],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command.stdout.readline()
+    command.stdout.close()
+    assert command.wait(10) == 0
+    assert command.stderr.read() == ""
+    command.stderr.close()
+
+
 # --- explain -------------------------------------------------------------------------------------
 
 REASONS = [(name, kind, rfc, text.replace("\\", "")) for name, kind, rfc, text in re.findall(
@@ -353,7 +446,9 @@ def test_check_of_a_wrong_configuration(directory):
 @pytest.mark.parametrize("arguments", [
     [], ["shwo"], ["show", "everything"], ["show", "sessions", "--all"], ["show", "status", "more"],
     ["check"], ["reload", "now"], ["--socket"], ["show", "--wrong"], ["check", "x", "--json=7x"],
-    ["check", "x", "--json", "--canonical"], ["explain", "no_port", "dying"]])
+    ["check", "x", "--json", "--canonical"], ["explain", "no_port", "dying"], ["clear"], ["clear", "bindings", "--all"],
+    ["show", "counters", "--filter", "port=1"], ["show", "--watch=0"], ["show", "--watch=-1"],
+    ["show", "--watch=nan"], ["show", "--watch=x"], ["show", "--watch", "--json"]])
 def test_wrong_usage(arguments):
     message = failed(viaduct(*arguments), 2)
     assert len(message.splitlines()) == 1
@@ -361,7 +456,7 @@ def test_wrong_usage(arguments):
 
 def test_help():
     text = good(viaduct("--help"))
-    for word in ("check", "show", "reload", "explain", "version", "--socket", "VIADUCT_SOCKET",
+    for word in ("check", "show", "clear", "reload", "explain", "version", "--socket", "VIADUCT_SOCKET",
                  "/run/viaduct/control.sock", "Exit codes"):
         assert word in text
     assert "--json" in good(viaduct("show", "--help"))
