@@ -5,10 +5,12 @@ its health in `show status`, and its return after a crash."""
 import os
 import signal
 import socket
+import struct
 
 import pytest
 
 import lab as labs
+from packets import udp_socket
 
 
 @pytest.fixture
@@ -54,6 +56,23 @@ def test_who_is_not_allowed_is_refused(dns_lab):
     assert "status: REFUSED" in said or "no servers could be reached" in said or "timed out" in said
     assert labs.embed(labs.SERVER) not in said
     assert aaaa(dns_lab, "web.example.net", "-b", labs.CLIENT) == [labs.embed(labs.SERVER)]
+
+
+def test_a_burst_of_questions(dns_lab):
+    """A thousand hosts at the same moment: none has to ask twice."""
+    with open("/proc/sys/net/core/rmem_max", encoding="ascii") as file:
+        if int(file.read()) < 4 << 20:
+            pytest.skip("net.core.rmem_max is below the 4 MiB that unbound asks for")
+    dns_lab.start_daemon(dns64=dns_lab.DNS64)
+    question = (struct.pack("!6H", 1, 0x100, 1, 0, 0, 0) + b"\3web\7example\3net\0" +
+                struct.pack("!2H", 28, 1))
+    hosts = [udp_socket(dns_lab.client, labs.CLIENT, timeout=5) for _ in range(1000)]
+    for host in hosts:
+        host.connect((labs.GATEWAY6, 53))
+        host.send(question)
+    for host in hosts:
+        assert socket.inet_pton(socket.AF_INET6, labs.embed(labs.SERVER)) in host.recv(1000)
+        host.close()
 
 
 def test_it_comes_back_after_a_crash(dns_lab):

@@ -135,6 +135,7 @@ server:
   key-cache-size: 4m
   neg-cache-size: 1m
   infra-cache-numhosts: 10000
+  so-rcvbuf: 4m
   outgoing-range: 2048
   num-queries-per-thread: 1024
   incoming-num-tcp: 64
