@@ -3,8 +3,10 @@
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
+import tempfile
 
 import pytest
 
@@ -55,3 +57,55 @@ def test_nft_accepts_the_example():
     checked = subprocess.run(["unshare", "--net", "nft", "-c", "-f", TOP / "packaging/nftables/viaduct.nft"],
                              capture_output=True, text=True)
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+
+# --- manual pages --------------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def pages():
+    """{name: (path, its text as a reader sees it)}; man must have nothing to say about any of them."""
+    needs("man")
+    folder = tempfile.mkdtemp(prefix="viaduct-man-")
+    configuration = pathlib.Path(folder) / "viaduct.toml.5"
+    configuration.write_text(subprocess.run([TOP / "scripts/man-configuration"], capture_output=True, text=True,
+                                            check=True).stdout)
+    texts = {}
+    for path in (TOP / "docs/man/viaduct.8", TOP / "docs/man/viaductd.8", configuration):
+        shown = subprocess.run(["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", path], capture_output=True,
+                               text=True, env={**os.environ, "MANROFFOPT": "-rHY=0", "GROFF_NO_SGR": "1",
+                                               "MANWIDTH": "1000", "LC_ALL": "C.UTF-8"})
+        assert (shown.returncode, shown.stderr) == (0, ""), path
+        texts[path.name] = re.sub(r".\x08", "", shown.stdout).replace("\N{HYPHEN}", "-").replace("\N{MINUS SIGN}", "-")
+    shutil.rmtree(folder)
+    return texts
+
+
+def options_of(*command):
+    text = subprocess.run([f"{BIN}/{command[0]}", *command[1:], "--help"], capture_output=True, text=True,
+                          check=True).stdout
+    subcommands = re.search(r"^Subcommands:\n((?:  .*\n)+)", text, re.MULTILINE)
+    return set(re.findall(r"(?<![\w-])--[a-z]+", text.split("Examples:")[0])), (
+        re.findall(r"^  ([a-z]+)", subcommands[1], re.MULTILINE) if subcommands else [])
+
+
+def test_every_subcommand_and_option_is_in_the_manual(pages):
+    options, subcommands = options_of("viaduct")
+    assert len(subcommands) >= 6
+    for subcommand in subcommands:
+        assert re.search(rf"^       {subcommand}\b", pages["viaduct.8"], re.MULTILINE), subcommand
+        options |= options_of("viaduct", subcommand)[0]
+    for option in options:
+        assert re.search(rf"{option}\b", pages["viaduct.8"]), option
+    for option in options_of("viaductd")[0]:
+        assert re.search(rf"{option}\b", pages["viaductd.8"]), option
+    written = set(re.findall(r"(?<![\w-])--[a-z]+", pages["viaduct.8"]))
+    assert written == options  # and none that there is not
+
+
+def test_every_configuration_key_is_in_the_manual(pages):
+    canonical = subprocess.run([f"{BIN}/viaduct", "check", "--canonical", TOP / "tests/config/ok/every_key.toml"],
+                               capture_output=True, text=True, check=True).stdout
+    keys = set(re.findall(r"\b([a-z_0-9]+) = ", canonical))
+    assert len(keys) > 25
+    for key in keys - {"address"}:  # stands inside of pool4's table
+        assert re.search(rf"^ +(\S+ → )?{key}( |$)", pages["viaduct.toml.5"], re.MULTILINE), key
