@@ -109,3 +109,43 @@ def test_every_configuration_key_is_in_the_manual(pages):
     assert len(keys) > 25
     for key in keys - {"address"}:  # stands inside of pool4's table
         assert re.search(rf"^ +(\S+ → )?{key}( |$)", pages["viaduct.toml.5"], re.MULTILINE), key
+
+
+# --- completion ----------------------------------------------------------------------------------
+
+COMPLETION = TOP / "packaging/completion"
+WORDS = {"show": ["status", "sessions", "bindings", "pools", "maps", "counters"], "clear": ["sessions"]}
+
+
+def completed_by_bash(*words):
+    script = f'PATH={BIN}:$PATH; . {COMPLETION}/viaduct.bash; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); ' \
+             '_viaduct; printf "%s\\n" "${COMPREPLY[@]}"'
+    return subprocess.run(["bash", "-c", script, "bash", *words], capture_output=True, text=True,
+                          check=True).stdout.split()
+
+
+def completed_by_fish(*words):
+    needs("fish")
+    with tempfile.TemporaryDirectory() as home:
+        line = " ".join(words)
+        shown = subprocess.run(
+            ["fish", "--no-config", "-c", f"set PATH {BIN} $PATH; source {COMPLETION}/viaduct.fish; complete -C '{line}'"],
+            capture_output=True, text=True, check=True, env={**os.environ, "HOME": home})
+    return [entry.split("\t")[0] for entry in shown.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("completed", [completed_by_bash, completed_by_fish])
+def test_completion_offers_what_help_says(completed):
+    options, subcommands = options_of("viaduct")
+    assert set(completed("viaduct", "")) - options == set(subcommands)
+    assert set(completed("viaduct", "--")) == options
+    for subcommand in subcommands:
+        its_own = options_of("viaduct", subcommand)[0] | {"--socket"}  # which may stand behind it, too
+        assert set(completed("viaduct", subcommand, "--")) == its_own, subcommand
+        if subcommand in WORDS:
+            assert set(completed("viaduct", subcommand, "")) - its_own == set(WORDS[subcommand])
+            for word in WORDS[subcommand]:
+                assert word in subprocess.run([f"{BIN}/viaduct", subcommand, "--help"], capture_output=True,
+                                              text=True, check=True).stdout
+    assert completed("viaduct", "explain", "no_po") == ["no_port"]
+    assert completed("viaduct", "--socket", "x", "sho") == ["show"]
