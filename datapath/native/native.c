@@ -21,8 +21,8 @@
 struct engine {
   struct epochs epochs;
   struct table bindings, ports, sessions, subscribers, peers;
-  struct table held;      /* SYNs, syn_hold.h */
-  struct policy *policy;  /* replaced as a whole; the old one is freed when all readers have left */
+  struct table held;     /* SYNs, syn_hold.h */
+  struct policy *policy; /* replaced as a whole; the old one is freed when all readers have left */
   struct reassembly *reassembly;
   struct worker *workers; /* all that ever were: their counters stay in the sum */
   struct worker

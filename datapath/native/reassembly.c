@@ -33,16 +33,16 @@ struct chunk {
 
 struct datagram {
   struct piece_key key;
-  __u16 next;           /* in its bucket; or the next free one */
-  __u16 older, younger; /* by arrival */
+  __u16 next;               /* in its bucket; or the next free one */
+  __u16 older, younger;     /* by arrival */
   __u16 chunks, last_chunk; /* the first and the last of them, by offset */
   __u16 chunk_count;
   __u16 source;
   __u32 expires;
-  __u32 gathered; /* bytes */
-  __u32 total;    /* 0 as long as the last fragment is missing */
-  __u32 farthest; /* end of the last chunk */
-  __u8 given_up;  /* after an overlap */
+  __u32 gathered;                             /* bytes */
+  __u32 total;                                /* 0 as long as the last fragment is missing */
+  __u32 farthest;                             /* end of the last chunk */
+  __u8 given_up;                              /* after an overlap */
   __u8 hop_limit, traffic_class, next_header; /* of the first fragment */
   __u8 congestion;                            /* one of them said so */
 };
@@ -223,7 +223,8 @@ static enum place place_of(struct reassembly *all, struct datagram *datagram,
   __u32 end = piece->offset + piece->length;
 
   *link = &datagram->chunks;
-  if (datagram->last_chunk && piece->offset >= datagram->farthest) { /* in order, as they mostly are */
+  if (datagram->last_chunk &&
+      piece->offset >= datagram->farthest) { /* in order, as they mostly are */
     *link = &chunk_at(all, datagram->last_chunk)->next;
     return PLACE_FREE;
   }
