@@ -25,7 +25,8 @@ inline control::Status fake_status(const tables::Tables &tables) {
 }
 
 // `reload_error`: what reload says; empty for good.
-inline control::Handler fake_handler(const tables::Tables &tables, std::string reload_error = {}) {
+inline control::Handler fake_handler(const tables::Tables &tables,
+                                     const std::string &reload_error = {}) {
   return [&tables,
           reload_error](const std::string &command,
                         const nlohmann::json &request) -> Result<std::unique_ptr<control::Answer>> {
