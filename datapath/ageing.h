@@ -54,7 +54,7 @@ STEP enum expiry session_expire(struct packet *p, const struct session_key *key,
 
   binding = binding_find(p, &s->binding_key);
   if (binding)
-    binding_release(p, &s->binding_key, binding);
+    binding_release(p, &s->binding_key, binding, true);
   subscriber_release(p, &s->subscriber_key);
   return SESSION_ENDED;
 }

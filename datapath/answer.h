@@ -24,6 +24,7 @@ STEP struct icmp_message answer6(const struct packet *p) {
   case REASON_table_full:
     return (struct icmp_message){ICMP6_UNREACHABLE, 3, 0};
   case REASON_subscriber_quota: /* administratively prohibited */
+  case REASON_binding_quota:
     return (struct icmp_message){ICMP6_UNREACHABLE, 1, 0};
   default:
     return icmp_none();

@@ -23,6 +23,7 @@
 
 enum {
   RANDOM_PORT_TRIES = 16,
+  PORT_LOOKUPS = 512,  /* in the table, where hints do not help */
   OTHER_ADDRESSES = 4, /* that are searched where the subscriber's own has no port left */
   POOL_SALT = 0x706f6f6c,
 };
@@ -44,12 +45,41 @@ STEP __u32 spread(__u32 random, __u32 salt) {
   return x ^ (x >> 16);
 }
 
-STEP __be32 random_pool_address(const struct packet *p) {
-  __u64 index = spread(p->random, POOL_SALT) % (p->policy->pool_count ? p->policy->pool_count : 1U);
+/* One that does not drain. */
+STEP const struct pool_address *random_pool_address(const struct packet *p, __u32 salt) {
+  const struct policy *policy = p->policy;
+  __u32 count = policy->usable_count ? policy->usable_count : policy->pool_count;
+  __u64 index = spread(p->random, salt) % (count ? count : 1U);
 
   KEEP(index);
   index &= MAX_POOL - 1;
-  return p->policy->pool[index].address;
+  if (policy->usable_count)
+    index = policy->usable[index];
+  KEEP(index);
+  index &= MAX_POOL - 1;
+  return &policy->pool[index];
+}
+
+STEP __u32 hints_of(const struct pool_address *pool, __u8 protocol) {
+  __u32 which = protocol == PROTOCOL_TCP ? 0 : protocol == PROTOCOL_UDP ? 1 : 2;
+
+  return pool->slot * PORT_PROTOCOLS + which;
+}
+
+STEP __u32 ports_used(struct packet *p, const struct pool_address *pool) {
+  const struct port_hints *hints;
+
+  p->scratch->port_choice.hints = hints_of(pool, p->headers->protocol);
+  hints = hints_find(p, &p->scratch->port_choice.hints);
+  return hints ? READ(hints->used) : 0;
+}
+
+/* The one of two chosen at random that has less in use: so all addresses fill up evenly. */
+STEP __be32 choose_pool_address(struct packet *p) {
+  const struct pool_address *one = random_pool_address(p, POOL_SALT);
+  const struct pool_address *other = random_pool_address(p, POOL_SALT + 1);
+
+  return ports_used(p, other) < ports_used(p, one) ? other->address : one->address;
 }
 
 STEP struct subscriber *subscriber_get(struct packet *p, const struct subscriber_key *key) {
@@ -57,8 +87,9 @@ STEP struct subscriber *subscriber_get(struct packet *p, const struct subscriber
 
   if (found)
     return found;
-  p->scratch->subscriber.pool_address = random_pool_address(p);
+  p->scratch->subscriber.pool_address = choose_pool_address(p);
   p->scratch->subscriber.sessions = 0;
+  p->scratch->subscriber.bindings = 0;
   if (subscriber_insert(p, key, &p->scratch->subscriber) == FULL)
     return NULL;
   return subscriber_find(p, key);
@@ -77,6 +108,7 @@ STEP void subscriber_release(struct packet *p, const struct subscriber_key *key)
 STEP enum verdict subscriber_charge(struct packet *p, const struct subscriber_key *key,
                                     __be32 *pool_address) {
   struct subscriber *subscriber = subscriber_get(p, key);
+  const struct pool_address *own;
   __u32 before;
 
   if (!subscriber)
@@ -92,57 +124,196 @@ STEP enum verdict subscriber_charge(struct packet *p, const struct subscriber_ke
   }
   *pool_address = READ(subscriber->pool_address);
   /* The address may have left the pool since: the next bindings come from one that is in it. */
-  if (!find_pool_address(p, *pool_address)) {
-    *pool_address = random_pool_address(p);
+  own = find_pool_address(p, *pool_address);
+  if (!own || own->draining) {
+    *pool_address = choose_pool_address(p);
     WRITE(subscriber->pool_address, *pool_address);
   }
   return VERDICT_NEXT;
 }
 
-/* --- bindings --------------------------------------------------------------------------------- */
+/* A subscriber may be short of bindings while it has sessions left. */
+STEP bool subscriber_charge_binding(struct packet *p) {
+  struct subscriber *subscriber = subscriber_find(p, &p->scratch->subscriber_key);
+  __u32 most = p->policy->max_bindings_per_subscriber;
 
-/* Takes a free port of one pool address for p->scratch->port: at random (RFC 6056), then in order.
- * EXISTS: all that were tried are taken. FULL: the table has no room. */
-STEP enum insertion port_take(struct packet *p, const struct pool_address *pool) {
+  if (!subscriber)
+    return true; /* its last session has ended: there is nothing to count to */
+  if (ADD(subscriber->bindings, 1) < most || !most)
+    return true;
+  ADD(subscriber->bindings, -1);
+  return false;
+}
+
+/* To whom the binding was charged may have ended and begun anew since: never below zero. */
+STEP void subscriber_release_binding(struct packet *p, const struct binding_key *key, __u8 bits) {
+  struct subscriber_key *subscriber_key = &p->scratch->binding_subscriber_key;
+  struct subscriber *subscriber;
+
+  if (bits == 0)
+    return;
+  subscriber_key_of(subscriber_key, &key->inside, bits);
+  subscriber = subscriber_find(p, subscriber_key);
+  for (int i = 0; i < 4 && subscriber; i++) {
+    __u32 seen = READ(subscriber->bindings);
+    if (seen == 0 || SWAP_IF(subscriber->bindings, seen, seen - 1))
+      break;
+  }
+}
+
+/* --- ports ------------------------------------------------------------------------------------ */
+
+/* What is asked of a port, each only as long as there is one. */
+enum port_wish {
+  PORT_ALIKE = 1, /* RFC 4787 REQ-3a, REQ-4: below 1024 like the host's; for UDP even or odd, too */
+  PORT_RESTED = 2, /* RFC 6888 REQ-8 */
+};
+
+enum { FIRST_UNPRIVILEGED_PORT = 1024 };
+
+STEP __u32 rest_tick(__u32 now) {
+  return now / REST_TICK % REST_TICKS + 1;
+}
+
+STEP __u8 *hint_of(struct port_hints *hints, __u16 port) {
+  __u64 index = port;
+
+  KEEP(index);
+  index &= 0xffff;
+  return &hints->port[index];
+}
+
+/* What the hint of a port says against taking it. */
+STEP bool port_is_out(const struct packet *p, struct port_hints *hints, __u16 port, __u32 wish) {
+  __u32 value = READ(*hint_of(hints, port));
+
+  if (value == HINT_NONE || value == HINT_IN_USE)
+    return value == HINT_IN_USE;
+  return (wish & PORT_RESTED) && p->policy->timeouts.port_rest &&
+         (rest_tick(p->now) + REST_TICKS - value) % REST_TICKS * REST_TICK <=
+             p->policy->timeouts.port_rest;
+}
+
+/* Which ports of the pool address to choose from. */
+STEP void port_choose_from(struct packet *p, const struct pool_address *pool, __u32 wish) {
+  struct port_choice *choice = &p->scratch->port_choice;
+  __u16 asked = HOST16(p->scratch->binding_key.inside_port);
+  __u8 protocol = p->scratch->port_key.protocol;
+  __u32 low = pool->port_low, high = pool->port_high;
+
+  choice->step = 1;
+  choice->hints = hints_of(pool, protocol);
+  if ((wish & PORT_ALIKE) && protocol != PROTOCOL_ICMP) {
+    if (asked < FIRST_UNPRIVILEGED_PORT && low < FIRST_UNPRIVILEGED_PORT)
+      high = high < FIRST_UNPRIVILEGED_PORT ? high : FIRST_UNPRIVILEGED_PORT - 1;
+    else if (asked >= FIRST_UNPRIVILEGED_PORT && high >= FIRST_UNPRIVILEGED_PORT)
+      low = low > FIRST_UNPRIVILEGED_PORT ? low : FIRST_UNPRIVILEGED_PORT;
+    if (protocol == PROTOCOL_UDP && low < high) {
+      choice->step = 2;
+      low += (low ^ asked) & 1;
+    }
+  }
+  choice->low = low;
+  choice->count = (high - low) / choice->step + 1;
+}
+
+/* Takes a free port of one pool address for p->scratch->port: at random (RFC 6056), then in order,
+ * but for a port that is alike: that is not worth a search. EXISTS: all that were tried are taken.
+ * FULL: the table has no room. */
+STEP enum insertion port_take(struct packet *p, const struct pool_address *pool, __u32 wish) {
   struct port_key *key = &p->scratch->port_key;
-  __u32 size = pool->port_high - pool->port_low + 1U, start = 0;
+  struct port_choice *choice = &p->scratch->port_choice;
+  struct port_hints *hints;
+  __u32 start = 0, lookups = 0;
 
   key->pool_address = pool->address;
+  port_choose_from(p, pool, wish);
+  hints = hints_find(p, &choice->hints);
+  if (!hints || READ(hints->used) > (__u32)(pool->port_high - pool->port_low))
+    return EXISTS;
   UNROLLED
   for (__u32 i = 0; i < RANDOM_PORT_TRIES + PORT_SCAN; i++) {
-    __u32 offset;
+    __u32 size = READ(choice->count), offset;
+    __u16 port;
     int result;
 
     if (i < RANDOM_PORT_TRIES)
-      start = spread(p->random, i) % size;
-    else if (i - RANDOM_PORT_TRIES >= size)
+      start = spread(p->random, i) % (size ? size : 1);
+    else if ((wish & PORT_ALIKE) || i - RANDOM_PORT_TRIES >= size || lookups >= PORT_LOOKUPS)
       break;
     offset = i < RANDOM_PORT_TRIES ? start : (start + 1 + i - RANDOM_PORT_TRIES) % size;
-    key->pool_port = BE16(pool->port_low + offset);
+    port = (__u16)(READ(choice->low) + offset * READ(choice->step));
+    if (port_is_out(p, hints, port, wish))
+      continue;
+    lookups++;
+    key->pool_port = BE16(port);
     result = port_insert(p, key, &p->scratch->port);
+    if (result == INSERTED) {
+      WRITE(*hint_of(hints, port), HINT_IN_USE);
+      ADD(hints->used, 1);
+    }
     if (result != EXISTS)
       return result;
   }
   return EXISTS;
 }
 
-/* The subscriber's own pool address first; where that is full, a few others. Not all: every address
- * is a long search when ports are short, and that is when most are asked for. */
-STEP enum insertion port_take_anywhere(struct packet *p, __be32 pool_address) {
+/* Gives p->scratch->port_key back. The hint first: behind it, whoever takes the port writes his. */
+STEP void port_give_back(struct packet *p, __u8 hint) {
+  const struct port_key *key = &p->scratch->port_key;
+  const struct pool_address *pool = find_pool_address(p, key->pool_address);
+  struct port_hints *hints = NULL;
+
+  if (pool) {
+    p->scratch->port_choice.hints = hints_of(pool, key->protocol);
+    hints = hints_find(p, &p->scratch->port_choice.hints);
+  }
+  if (hints)
+    WRITE(*hint_of(hints, HOST16(key->pool_port)), hint);
+  for (int i = 0; i < 4 && hints; i++) { /* never below zero: a reload may have forgotten some */
+    __u32 seen = READ(hints->used);
+    if (seen == 0 || SWAP_IF(hints->used, seen, seen - 1))
+      break;
+  }
+  port_remove(p, key);
+}
+
+/* Some other addresses of the pool. Not all: each is a long search when ports are short, and that
+ * is when most are asked for. */
+STEP enum insertion port_take_elsewhere(struct packet *p, const struct pool_address *own) {
   const struct policy *policy = p->policy;
-  const struct pool_address *own = find_pool_address(p, pool_address);
-  enum insertion result = own ? port_take(p, own) : EXISTS;
+  enum insertion result = EXISTS;
   __u32 start = spread(p->random, POOL_SALT);
 
-  if (TARGET_PUNTS) /* the native build looks further */
-    return result;
   for (__u32 i = 0; i < OTHER_ADDRESSES && result == EXISTS && i < policy->pool_count; i++) {
     const struct pool_address *other = &policy->pool[(start + i) % policy->pool_count];
-    if (other != own)
-      result = port_take(p, other);
+    if (other != own && !other->draining)
+      result = port_take(p, other, PORT_RESTED);
   }
   return result;
 }
+
+/* The subscriber's own pool address first (paired pooling), with every wish, then with fewer; then
+ * others; at last a port that should still rest. */
+STEP enum insertion port_take_anywhere(struct packet *p, __be32 pool_address) {
+  const struct pool_address *own = find_pool_address(p, pool_address);
+  enum insertion result = own ? port_take(p, own, PORT_ALIKE | PORT_RESTED) : EXISTS;
+
+  if (TARGET_PUNTS) /* the native build looks further */
+    return result;
+  if (result == EXISTS && own)
+    result = port_take(p, own, PORT_RESTED);
+  if (result == EXISTS)
+    result = port_take_elsewhere(p, own);
+  if (result == EXISTS && own && p->policy->timeouts.port_rest) {
+    result = port_take(p, own, 0);
+    if (result == INSERTED)
+      count(p, REASON_port_not_rested);
+  }
+  return result;
+}
+
+/* --- bindings --------------------------------------------------------------------------------- */
 
 /* Makes the binding for p->scratch->binding_key, or finds the one that another CPU made meanwhile.
  */
@@ -153,17 +324,22 @@ STEP enum verdict binding_make(struct packet *p, __be32 pool_address, struct bin
   s->port_key.pad = 0;
   s->port.inside = s->binding_key.inside;
   s->port.inside_port = s->binding_key.inside_port;
+  if (!subscriber_charge_binding(p))
+    return drop(p, REASON_binding_quota);
   switch (port_take_anywhere(p, pool_address)) {
   case INSERTED:
     break;
   case FULL:
+    subscriber_release_binding(p, &s->binding_key, p->policy->subscriber_prefix);
     return drop(p, REASON_table_full);
   default:
+    subscriber_release_binding(p, &s->binding_key, p->policy->subscriber_prefix);
     return TARGET_PUNTS ? punt(p, REASON_punt_port_search) : drop(p, REASON_no_port);
   }
   s->binding.pool_address = s->port_key.pool_address;
   s->binding.pool_port = s->port_key.pool_port;
-  s->binding.pad = 0;
+  s->binding.subscriber_prefix = p->policy->subscriber_prefix;
+  s->binding.is_static = 0;
   s->binding.sessions = 0;
   s->binding.generation = p->policy->generation;
   switch (binding_insert(p, &s->binding_key, &s->binding)) {
@@ -172,19 +348,21 @@ STEP enum verdict binding_make(struct packet *p, __be32 pool_address, struct bin
     break;
   case EXISTS:
     count(p, REASON_race_lost);
-    port_remove(p, &s->port_key);
+    port_give_back(p, HINT_NONE);
+    subscriber_release_binding(p, &s->binding_key, p->policy->subscriber_prefix);
     break;
   default:
-    port_remove(p, &s->port_key);
+    port_give_back(p, HINT_NONE);
+    subscriber_release_binding(p, &s->binding_key, p->policy->subscriber_prefix);
     return drop(p, REASON_table_full);
   }
   *made = binding_find(p, &s->binding_key);
   return *made ? VERDICT_NEXT : drop(p, REASON_dying);
 }
 
-/* One session less; the last one takes the binding with it. */
-STEP void binding_release(struct packet *p, const struct binding_key *key,
-                          struct binding *binding) {
+/* One session less; the last one takes the binding with it. A port that was used rests. */
+STEP void binding_release(struct packet *p, const struct binding_key *key, struct binding *binding,
+                          bool used) {
   struct port_key *port_key = &p->scratch->port_key;
 
   port_key->pool_address = binding->pool_address;
@@ -193,8 +371,9 @@ STEP void binding_release(struct packet *p, const struct binding_key *key,
   port_key->pad = 0;
   if (ADD(binding->sessions, -1) != 1 || !SWAP_IF(binding->sessions, 0, BINDING_DEAD))
     return;
+  subscriber_release_binding(p, key, binding->subscriber_prefix);
   binding_remove(p, key);
-  port_remove(p, port_key);
+  port_give_back(p, used ? (__u8)rest_tick(p->now) : HINT_NONE);
   count(p, REASON_binding_ended);
 }
 

@@ -151,11 +151,18 @@ struct scratch {
     __u32 low;
     __u32 high;
   } search;
+  struct port_choice {
+    __u32 low;
+    __u32 count;
+    __u32 step;
+    __u32 hints; /* index */
+  } port_choice;
 
   struct binding_key binding_key;
   struct port_key port_key;
   struct session_key session_key;
   struct subscriber_key subscriber_key;
+  struct subscriber_key binding_subscriber_key;
   struct peer_key peer_key;
   struct binding binding;
   struct port port;

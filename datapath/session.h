@@ -239,7 +239,7 @@ STEP enum verdict session_open_outbound(struct packet *p, struct binding *bindin
                  p->out->destination_port);
   v = session_make(p, &p->in->source, p->in->source_port, &lost);
   if (v != VERDICT_NEXT || lost) {
-    binding_release(p, &s->binding_key, binding);
+    binding_release(p, &s->binding_key, binding, false);
     subscriber_release(p, &s->subscriber_key);
   }
   return v;
@@ -303,12 +303,12 @@ STEP enum verdict session_open_inbound(struct packet *p, const struct port *port
   subscriber_key_of(&s->subscriber_key, &port->inside, p->policy->subscriber_prefix);
   v = subscriber_charge(p, &s->subscriber_key, &pool_address);
   if (v != VERDICT_NEXT) {
-    binding_release(p, &s->binding_key, binding);
+    binding_release(p, &s->binding_key, binding, false);
     return v;
   }
   v = session_make(p, &port->inside, port->inside_port, &lost);
   if (v != VERDICT_NEXT || lost) {
-    binding_release(p, &s->binding_key, binding);
+    binding_release(p, &s->binding_key, binding, false);
     subscriber_release(p, &s->subscriber_key);
   }
   return v;

@@ -6,6 +6,8 @@
  *   int X_insert(p, key, value)         INSERTED, EXISTS (somebody has the key) or FULL; atomic
  *   void X_remove(p, key)               takes the entry out of the table
  *
+ *   struct port_hints *hints_find(p, index)  one of PORT_HINTS
+ *
  * and, for fields that several CPUs change: READ(field), WRITE(field, value), ADD(field, n)
  * (returns the old value) and SWAP_IF(field, old, new) (compare and swap; true if it took place).
  */

@@ -96,9 +96,10 @@ DP_STATIC_ASSERT(sizeof(struct binding_key) == 20);
 struct binding {
   __be32 pool_address;
   __be16 pool_port;
-  __u16 pad;
-  __u32 sessions;   /* how many use it; BINDING_DEAD once the sweep has taken it */
-  __u32 generation; /* of the policy it was made under */
+  __u8 subscriber_prefix; /* bits of `inside` that name whom it was counted to; 0: to nobody */
+  __u8 is_static;         /* from the configuration; counts as one that uses it */
+  __u32 sessions;         /* how many use it; BINDING_DEAD once the sweep has taken it */
+  __u32 generation;       /* of the policy it was made under */
 };
 DP_STATIC_ASSERT(sizeof(struct binding) == 16);
 
@@ -168,8 +169,22 @@ struct subscriber_key {
 struct subscriber {
   __be32 pool_address; /* all its bindings use this one (RFC 6146 3.5.1.1, paired pooling) */
   __u32 sessions;
+  __u32 bindings;
 };
-DP_STATIC_ASSERT(sizeof(struct subscriber) == 8);
+DP_STATIC_ASSERT(sizeof(struct subscriber) == 12);
+
+/* What is known of the ports of a pool address and protocol without asking the table of ports: in
+ * use, or freed not long ago and at rest (RFC 6888 REQ-8). Only a hint: a port is taken in the
+ * table. */
+enum { REST_TICK = 4 /* seconds */, REST_TICKS = 254, HINT_NONE = 0, HINT_IN_USE = 255 };
+
+struct port_hints {
+  __u8 port[65536]; /* HINT_, or the tick in which it was freed, 1 to REST_TICKS and round again */
+  __u32 used;       /* how many are in use, or a few less */
+  __u32 pad;
+};
+
+enum { PORT_PROTOCOLS = 3, PORT_HINTS = MAX_POOL * PORT_PROTOCOLS };
 
 #define BINDING_DEAD 0x80000000U
 #define SESSION_DEAD 0U
@@ -188,8 +203,11 @@ struct pool_address {
   __be32 address;
   __u16 port_low; /* host order, both ends belong to the range */
   __u16 port_high;
+  __u8 draining; /* what is bound stays, nothing new is */
+  __u8 slot;     /* its index: where its hints lie */
+  __u16 pad;
 };
-DP_STATIC_ASSERT(sizeof(struct pool_address) == 8);
+DP_STATIC_ASSERT(sizeof(struct pool_address) == 12);
 
 /* An explicit address mapping (RFC 7757 3.2). The masks have one bits where the prefixes are. */
 struct mapping {
@@ -210,7 +228,8 @@ struct timeouts {
   __u32 tcp_transitory;
   __u32 icmp;
   __u32 tcp_incoming_syn;
-  __u32 fragment; /* how long a datagram may take to become whole */
+  __u32 fragment;  /* how long a datagram may take to become whole */
+  __u32 port_rest; /* at most REST_TICK * (REST_TICKS - 1) */
 };
 
 /* Who may send to a port that is bound (RFC 4787 5). */
@@ -223,6 +242,7 @@ struct policy {
   __u32 generation; /* counts reloads */
   __u32 max_sessions_per_subscriber;
   __u32 lowest_ipv6_mtu; /* from IPv4 with DF clear nothing longer goes to IPv6 in one piece */
+  __u32 max_bindings_per_subscriber; /* 0: as many as sessions */
   struct timeouts timeouts;
   __u8 prefix_count;
   __u8 pool_count;
@@ -235,7 +255,8 @@ struct policy {
   __u8 filtering;  /* enum filtering */
   __u8 rst_window; /* resets and errors are held against the session's sequence numbers */
   __u8 outbound_refresh_only; /* packets from IPv4 do not keep a session alive */
-  __u8 pad[1];
+  __u8 usable_count;          /* of `usable`; 0: all of the pool */
+  __u8 usable[MAX_POOL];      /* indices of pool addresses that do not drain */
   struct prefix6 prefix[MAX_PREFIXES];
   struct pool_address pool[MAX_POOL]; /* sorted by address in host order */
   struct prefix6 allow[MAX_ALLOW];

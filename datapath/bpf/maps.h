@@ -43,6 +43,18 @@ TABLE_MAP(session, sessions)
 TABLE_MAP(subscriber, subscribers)
 TABLE_MAP(peer, peers)
 
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, PORT_HINTS);
+  __type(key, __u32);
+  __type(value, struct port_hints);
+} hints SEC(".maps");
+
+STEP struct port_hints *hints_find(const struct packet *p, const __u32 *index) {
+  (void)p;
+  return bpf_map_lookup_elem(&hints, index);
+}
+
 #define READ(field) (*(const volatile __typeof__(field) *)&(field))
 #define WRITE(field, value) (*(volatile __typeof__(field) *)&(field) = (value))
 #define ADD(field, n) __sync_fetch_and_add(&(field), (n))

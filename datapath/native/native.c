@@ -13,7 +13,7 @@
 
 #define HEAD_BYTES 256
 #define TARGET_PUNTS 0
-#define PORT_SCAN 512
+#define PORT_SCAN 65536
 #define UNROLLED
 
 #include "datapath/packet.h"
@@ -21,7 +21,8 @@
 struct engine {
   struct epochs epochs;
   struct table bindings, ports, sessions, subscribers, peers;
-  struct table held;     /* SYNs, syn_hold.h */
+  struct table held;        /* SYNs, syn_hold.h */
+  struct port_hints *hints; /* PORT_HINTS of them */
   struct policy *policy; /* replaced as a whole; the old one is freed when all readers have left */
   struct reassembly *reassembly;
   struct worker *workers; /* all that ever were: their counters stay in the sum */
@@ -93,6 +94,10 @@ TABLE_ACCESS(port, ports)
 TABLE_ACCESS(session, sessions)
 TABLE_ACCESS(subscriber, subscribers)
 TABLE_ACCESS(peer, peers)
+
+STEP struct port_hints *hints_find(const struct packet *p, const __u32 *index) {
+  return &((struct worker *)p->target)->engine->hints[*index];
+}
 
 static enum verdict emit(struct packet *p);
 static enum verdict answer(struct packet *p);
@@ -236,9 +241,10 @@ struct engine *engine_new(__u32 max_sessions) {
   memset(engine, 0, sizeof *engine);
   epochs_init(&engine->epochs);
   engine->policy = calloc(1, sizeof(struct policy));
+  engine->hints = calloc(PORT_HINTS, sizeof(struct port_hints)); /* touched only where used */
   engine->sweeper = worker_make(engine);
   engine->reassembly = reassembly_new();
-  if (!engine->policy || !engine->sweeper || !engine->reassembly ||
+  if (!engine->policy || !engine->hints || !engine->sweeper || !engine->reassembly ||
       !table_init(&engine->bindings, &engine->epochs, max_sessions, sizeof(struct binding_key),
                   sizeof(struct binding)) ||
       !table_init(&engine->ports, &engine->epochs, max_sessions, sizeof(struct port_key),
@@ -272,8 +278,21 @@ void engine_free(struct engine *engine) {
   table_free(&engine->peers);
   table_free(&engine->held);
   reassembly_free(engine->reassembly);
+  free(engine->hints);
   free(engine->policy);
   free(engine);
+}
+
+static void forget_hints(struct engine *engine, const struct policy *old) {
+  const struct port_hints *end = engine->hints + old->pool_count * PORT_PROTOCOLS;
+
+  for (struct port_hints *h = engine->hints; h < end; h++) {
+    for (size_t port = 0; port < sizeof h->port; port++)
+      if (READ(h->port[port]) != HINT_NONE) /* pages that were never used stay so */
+        WRITE(h->port[port], HINT_NONE);
+    if (READ(h->used))
+      WRITE(h->used, 0);
+  }
 }
 
 int engine_set_policy(struct engine *engine, const struct policy *policy) {
@@ -284,6 +303,9 @@ int engine_set_policy(struct engine *engine, const struct policy *policy) {
   *fresh = *policy;
   old = __atomic_exchange_n(&engine->policy, fresh, __ATOMIC_ACQ_REL);
   epochs_wait(&engine->epochs);
+  /* Another pool: its addresses lie elsewhere. Nobody writes by the old one's places any more. */
+  if (old->pool_count != fresh->pool_count || memcmp(old->pool, fresh->pool, sizeof old->pool) != 0)
+    forget_hints(engine, old);
   free(old);
   return 0;
 }
@@ -512,6 +534,52 @@ __u64 engine_sweep(struct engine *engine, __u32 now, const struct sweep_calls *c
   return sweep.ended;
 }
 
+/* --- static bindings: the sweeper's thread ---------------------------------------------------- */
+
+/* The binding is there already, made by its host: it stays from now on. */
+static int adopt_binding(struct engine *engine, const struct binding_key *key,
+                         const struct port_key *outside) {
+  struct binding *binding = table_find(&engine->bindings, key);
+
+  if (!binding || binding->pool_address != outside->pool_address ||
+      binding->pool_port != outside->pool_port || !binding_hold(binding))
+    return -1;
+  WRITE(binding->is_static, 1);
+  return 0;
+}
+
+int engine_bind(struct engine *engine, const struct binding_key *key,
+                const struct port_key *outside) {
+  struct binding binding = {.pool_address = outside->pool_address,
+                            .pool_port = outside->pool_port,
+                            .is_static = 1,
+                            .sessions = 1};
+  struct port port = {.inside = key->inside, .inside_port = key->inside_port};
+  int result = -1;
+
+  worker_enter(engine->sweeper);
+  if (table_insert(&engine->ports, outside, &port) != INSERTED)
+    result = adopt_binding(engine, key, outside);
+  else if (table_insert(&engine->bindings, key, &binding) == INSERTED)
+    result = 0;
+  else
+    table_remove(&engine->ports, outside);
+  worker_leave(engine->sweeper);
+  return result;
+}
+
+void engine_unbind(struct engine *engine, const struct binding_key *key) {
+  struct binding *binding;
+  struct packet p;
+
+  worker_enter(engine->sweeper);
+  packet_init(&p, engine->sweeper);
+  binding = table_find(&engine->bindings, key);
+  if (binding && SWAP_IF(binding->is_static, 1, 0))
+    binding_release(&p, key, binding, true);
+  worker_leave(engine->sweeper);
+}
+
 struct dump {
   __u8 *keys, *values;
   __u32 key_size, value_size, count, limit;
@@ -570,6 +638,8 @@ static void copy_binding(void *to, const void *from) {
 
   *copy = (struct binding){.pool_address = b->pool_address,
                            .pool_port = b->pool_port,
+                           .subscriber_prefix = b->subscriber_prefix,
+                           .is_static = READ(b->is_static),
                            .sessions = READ(b->sessions),
                            .generation = b->generation};
 }

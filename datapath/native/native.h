@@ -106,6 +106,13 @@ struct sweep_calls {
  * enough. Returns how many sessions ended. calls may be NULL. */
 __u64 engine_sweep(struct engine *engine, __u32 now, const struct sweep_calls *calls);
 
+/* Static bindings (RFC 6146 3.1): of the sweeper's thread, too. 0, or -1 when somebody has one of
+ * the two ends, or a table is full. What has sessions when it is unbound becomes a binding like any
+ * other and ends with the last of them. */
+int engine_bind(struct engine *engine, const struct binding_key *key,
+                const struct port_key *outside);
+void engine_unbind(struct engine *engine, const struct binding_key *key);
+
 /* Dumps, safe beside running workers. cursor: 0 at first, then what came back; 0 again at the end.
  * Copies at most `limit` rows (at least 64 must fit) and sets *count. Sweep, dumps and set_policy
  * belong to one thread. */

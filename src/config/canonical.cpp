@@ -39,8 +39,8 @@ std::string strings(const std::vector<std::string> &items) {
 }
 
 std::string pool(const PoolAddress &item) {
-  return fmt::format("{{ address = \"{}\", ports = \"{}-{}\" }}", item.address.text(),
-                     item.port_low, item.port_high);
+  return fmt::format("{{ address = \"{}\", ports = \"{}-{}\"{} }}", item.address.text(),
+                     item.port_low, item.port_high, item.drain ? ", drain = true" : "");
 }
 
 void write_nvi(std::string &out, const Nvi &nvi) {
@@ -73,8 +73,10 @@ void write_nat64(std::string &out, const Nat64 &nat64) {
                   duration_text(timeouts.udp), duration_text(timeouts.tcp_established),
                   duration_text(timeouts.tcp_transitory), duration_text(timeouts.tcp_incoming_syn),
                   duration_text(timeouts.icmp), duration_text(timeouts.fragment));
+  out += fmt::format("port_rest = \"{}\"\n", duration_text(nat64.port_rest));
   out += fmt::format("subscriber_prefix = {}\n", nat64.subscriber_prefix);
   out += fmt::format("max_sessions_per_subscriber = {}\n", nat64.max_sessions_per_subscriber);
+  out += fmt::format("max_bindings_per_subscriber = {}\n", nat64.max_bindings_per_subscriber);
   out += fmt::format("max_sessions = {}\n", nat64.max_sessions);
 }
 
@@ -102,6 +104,11 @@ std::string canonical(const Config &config) {
   for (const Map &map : config.maps)
     out += fmt::format("\n[[static]]\nmap = {{ inside = \"{}\", outside = \"{}\" }}\n",
                        map.inside.text(), map.outside.text());
+  for (const StaticBinding &binding : config.bindings)
+    out +=
+        fmt::format("\n[[static]]\nprotocol = \"{}\"\noutside = \"{}:{}\"\ninside = \"[{}]:{}\"\n",
+                    binding.protocol == 6 ? "tcp" : "udp", binding.outside.text(),
+                    binding.outside_port, binding.inside.text(), binding.inside_port);
   if (config.dns64)
     write_dns64(out, *config.dns64);
   out += fmt::format("\n[control]\nsocket = {}\n", toml_string(config.control.socket));

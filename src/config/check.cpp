@@ -14,6 +14,7 @@
 #include "datapath/types.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <net/if.h>
 #include <sys/un.h>
@@ -24,6 +25,7 @@ namespace {
 
 constexpr std::chrono::seconds max_timeout = std::chrono::hours(24 * 7);
 constexpr int64_t session_limit = 16'000'000;
+constexpr size_t max_static = 1024;           // tables [[static]]
 constexpr size_t max_resolver_addresses = 16; // of dns64.listen and of dns64.upstream
 
 constexpr const char *smallest_config =
@@ -183,7 +185,13 @@ void pool_ports(Checker &checker, const Field &field) {
     expected(checker, field, what);
 }
 
-constexpr Key pool_entry_keys[] = {{"address", pool_address}, {"ports", pool_ports}};
+void pool_drain(Checker &checker, const Field &field) {
+  if (auto value = read_boolean(checker, field))
+    checker.pool_entry.drain = *value;
+}
+
+constexpr Key pool_entry_keys[] = {
+    {"address", pool_address}, {"ports", pool_ports}, {"drain", pool_drain}};
 
 void one_pool_entry(Checker &checker, const Field &field) {
   size_t before = checker.problems.size();
@@ -212,7 +220,12 @@ void nat64_pool4(Checker &checker, const Field &field) {
   auto what = fmt::format("a list, each item {}", a_pool_address);
   for (const Field &item : read_list(checker, field, dp::MAX_POOL, what))
     one_pool_entry(checker, item);
-  std::ranges::sort(checker.config.nat64.pool4);
+  auto &pool = checker.config.nat64.pool4;
+  std::ranges::sort(pool);
+  if (!pool.empty() && std::ranges::all_of(pool, &PoolAddress::drain))
+    problem(checker, field.value.at,
+            fmt::format("{}: found only addresses that drain, expected at least one that does not",
+                        field.name));
 }
 
 void nat64_router_pool4(Checker &checker, const Field &field) {
@@ -305,6 +318,19 @@ void fragment_timeout(Checker &checker, const Field &field) {
   checker.config.nat64.timeouts.fragment = *span;
 }
 
+void nat64_port_rest(Checker &checker, const Field &field) {
+  constexpr std::chrono::seconds most = std::chrono::minutes(15);
+  static_assert(most.count() < dp::REST_TICK * (dp::REST_TICKS - 1));
+  auto what = fmt::format("a time from \"0s\" to \"{}\", such as \"2m\"", duration_text(most));
+  const std::string *text = read_string(checker, field, what);
+  if (text == nullptr)
+    return;
+  auto span = parse_duration(*text);
+  if (!span || span->count() < 0 || *span > most)
+    return expected(checker, field, what);
+  checker.config.nat64.port_rest = *span;
+}
+
 constexpr Key timeouts_keys[] = {{"udp", timeout<&Timeouts::udp>},
                                  {"tcp_established", timeout<&Timeouts::tcp_established>},
                                  {"tcp_transitory", timeout<&Timeouts::tcp_transitory>},
@@ -332,6 +358,11 @@ void nat64_max_sessions_per_subscriber(Checker &checker, const Field &field) {
     checker.config.nat64.max_sessions_per_subscriber = static_cast<uint32_t>(*count);
 }
 
+void nat64_max_bindings_per_subscriber(Checker &checker, const Field &field) {
+  if (auto count = read_number(checker, field, 1, session_limit))
+    checker.config.nat64.max_bindings_per_subscriber = static_cast<uint32_t>(*count);
+}
+
 void nat64_max_sessions(Checker &checker, const Field &field) {
   if (auto count = read_number(checker, field, 1, session_limit))
     checker.config.nat64.max_sessions = static_cast<uint32_t>(*count);
@@ -349,8 +380,10 @@ constexpr Key nat64_keys[] = {{"prefix", nat64_prefix},
                               {"mss_clamp", nullptr},
                               {"lowest_ipv6_mtu", nat64_lowest_ipv6_mtu},
                               {"timeouts", nat64_timeouts},
+                              {"port_rest", nat64_port_rest},
                               {"subscriber_prefix", nat64_subscriber_prefix},
                               {"max_sessions_per_subscriber", nat64_max_sessions_per_subscriber},
+                              {"max_bindings_per_subscriber", nat64_max_bindings_per_subscriber},
                               {"max_sessions", nat64_max_sessions}};
 
 void nat64(Checker &checker, const Field &field) {
@@ -441,17 +474,131 @@ void static_map(Checker &checker, const Field &field) {
   checker.map_places.push_back(checker.map_place);
 }
 
-constexpr Key static_keys[] = {
-    {"map", static_map}, {"protocol", nullptr}, {"outside", nullptr}, {"inside", nullptr}};
+void static_protocol(Checker &checker, const Field &field) {
+  if (auto word = read_word(checker, field, {"tcp", "udp"}))
+    checker.binding.protocol = *word == 0 ? dp::PROTOCOL_TCP : dp::PROTOCOL_UDP;
+}
+
+// "203.0.113.10:443" and "[2001:db8::80]:443".
+template <typename Address>
+std::optional<Address> parse_endpoint(std::string_view text, uint16_t &port) {
+  size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos)
+    return std::nullopt;
+  std::string_view address = text.substr(0, colon), digits = text.substr(colon + 1);
+  auto [end, code] = std::from_chars(digits.begin(), digits.end(), port);
+  if (code != std::errc() || end != digits.end() || port == 0)
+    return std::nullopt;
+  if constexpr (std::is_same_v<Address, Ipv6>) {
+    if (address.size() < 2 || !address.starts_with('[') || !address.ends_with(']'))
+      return std::nullopt;
+    address = address.substr(1, address.size() - 2);
+  }
+  auto parsed = Address::parse(address);
+  return parsed ? std::optional<Address>(*parsed) : std::nullopt;
+}
+
+void static_outside(Checker &checker, const Field &field) {
+  constexpr const char *what = "an address of pool4 and a port, such as \"203.0.113.10:443\"";
+  const std::string *text = read_string(checker, field, what);
+  if (text == nullptr)
+    return;
+  auto address = parse_endpoint<Ipv4>(*text, checker.binding.outside_port);
+  if (!address)
+    return expected(checker, field, what);
+  checker.binding.outside = *address;
+}
+
+void static_inside(Checker &checker, const Field &field) {
+  constexpr const char *what =
+      "the IPv6 host's address in brackets and a port, such as \"[2001:db8:1::80]:443\"";
+  const std::string *text = read_string(checker, field, what);
+  if (text == nullptr)
+    return;
+  auto address = parse_endpoint<Ipv6>(*text, checker.binding.inside_port);
+  if (!address)
+    return expected(checker, field, what);
+  for (const char *other : {"::/32", "fe80::/10", "ff00::/8"})
+    if (prefix6(other).contains(*address))
+      return problem(checker, field.value.at,
+                     fmt::format("{}: found an address of {}, expected one that a host may have",
+                                 field.name, other));
+  checker.binding.inside = *address;
+}
+
+constexpr Key static_keys[] = {{"map", static_map},
+                               {"protocol", static_protocol},
+                               {"outside", static_outside},
+                               {"inside", static_inside}};
+
+constexpr const char *a_binding = "protocol = \"tcp\", outside = \"203.0.113.10:443\", inside = "
+                                  "\"[2001:db8:1::80]:443\"";
+
+void add_binding(Checker &checker, const Field &field) {
+  const StaticBinding &binding = checker.binding;
+  for (const StaticBinding &other : checker.config.bindings) {
+    if (other.protocol != binding.protocol)
+      continue;
+    bool outside = other.outside == binding.outside && other.outside_port == binding.outside_port;
+    bool inside = other.inside == binding.inside && other.inside_port == binding.inside_port;
+    if (outside || inside)
+      return problem(checker, field.value.at,
+                     fmt::format("{}: found the same {} a second time, expected every end once for "
+                                 "each protocol",
+                                 field.name, outside ? "outside" : "inside"));
+  }
+  checker.config.bindings.push_back(binding);
+  checker.outsides.push_back(field.value.at);
+}
+
+void one_static(Checker &checker, const Field &field) {
+  size_t before = checker.problems.size();
+  checker.binding = {};
+  read_table(checker, field, static_keys);
+  if (checker.problems.size() != before)
+    return;
+  bool map = has_key(field.value, "map");
+  auto is_there = [&](const char *key) { return has_key(field.value, key); };
+  constexpr std::array<const char *, 3> ends{"protocol", "outside", "inside"};
+  auto how_many = std::ranges::count_if(ends, is_there);
+  if (map && how_many == 0)
+    return;
+  if (map || how_many != 3)
+    return problem(checker, field.value.at,
+                   fmt::format("{}: found {}, expected either {} or {}", field.name,
+                               map ? "a map together with a binding"
+                                   : "a table without map and not with all of protocol, outside "
+                                     "and inside",
+                               a_map, a_binding));
+  add_binding(checker, field);
+}
 
 void static_rules(Checker &checker, const Field &field) {
-  auto what = fmt::format("tables [[static]], each with {}", a_map);
-  for (const Field &item : read_list(checker, field, dp::MAX_MAPS, what)) {
-    size_t before = checker.problems.size();
-    read_table(checker, item, static_keys);
-    if (checker.problems.size() == before && !has_key(item.value, "map"))
-      problem(checker, item.value.at,
-              fmt::format("{}: found a table without map, expected {}", item.name, a_map));
+  auto what = fmt::format("tables [[static]], each with {} or {}", a_map, a_binding);
+  for (const Field &item : read_list(checker, field, max_static, what))
+    one_static(checker, item);
+  if (checker.config.maps.size() > dp::MAX_MAPS)
+    problem(checker, field.value.at,
+            fmt::format("{}: found {} maps, expected at most {}", field.name,
+                        checker.config.maps.size(), +dp::MAX_MAPS));
+}
+
+// What a static binding is at must be routed to us.
+void check_bindings(Checker &checker) {
+  const auto &pool = checker.config.nat64.pool4;
+  for (size_t i = 0; i < checker.config.bindings.size(); i++) {
+    const StaticBinding &binding = checker.config.bindings[i];
+    if (std::ranges::find(pool, binding.outside, &PoolAddress::address) == pool.end())
+      problem(checker, checker.outsides[i],
+              fmt::format("static.outside: found {}, which is not in nat64.pool4, expected an "
+                          "address of pool4",
+                          binding.outside.text()));
+    for (const Prefix6 &prefix : checker.config.nat64.prefixes)
+      if (prefix.contains(binding.inside))
+        problem(checker, checker.outsides[i],
+                fmt::format("static.inside: found {}, which is inside nat64.prefix, expected the "
+                            "address of an IPv6 host",
+                            binding.inside.text()));
   }
 }
 
@@ -627,6 +774,7 @@ Outcome parse(std::string_view text, const std::string &file) {
     problem(checker, {},
             fmt::format("found no table [nat64], expected at least {}", smallest_config));
   check_maps(checker);
+  check_bindings(checker);
   if (checker.problems.empty())
     return Outcome{std::move(checker.config), {}};
   std::ranges::stable_sort(checker.problems, {}, [](const Problem &problem) {

@@ -35,6 +35,8 @@ struct Checker {
     Position inside, outside;
   } map_place;                      // of the map that is being read
   std::vector<MapPlace> map_places; // of each of config.maps
+  StaticBinding binding;            // that is being read
+  std::vector<Position> outsides;   // of each of config.bindings
   std::vector<Problem> problems;
   bool more_problems = false; // than max_problems
 };

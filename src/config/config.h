@@ -32,6 +32,7 @@ struct PoolAddress {
   Ipv4 address;
   uint16_t port_low = 1024;
   uint16_t port_high = 65535;
+  bool drain = false; // what is bound stays, nothing new is
   auto operator<=>(const PoolAddress &) const = default;
 };
 
@@ -58,8 +59,10 @@ struct Nat64 {
   uint16_t lowest_ipv6_mtu = 1280; // RFC 7915 4
   bool accounting = true;
   Timeouts timeouts;
+  std::chrono::seconds port_rest{120}; // RFC 6888 REQ-8; 0: none
   uint8_t subscriber_prefix = 64;
   uint32_t max_sessions_per_subscriber = 4096;
+  uint32_t max_bindings_per_subscriber = 4096;
   uint32_t max_sessions = 1000000;
   bool operator==(const Nat64 &) const = default;
 };
@@ -69,6 +72,16 @@ struct Map {
   Prefix6 inside;
   Prefix4 outside; // with no more bits behind it than `inside` has
   bool operator==(const Map &) const = default;
+};
+
+// [[static]] protocol, outside, inside: a binding that is always there (RFC 6146 3.1).
+struct StaticBinding {
+  uint8_t protocol = 0; // 6: TCP, 17: UDP
+  Ipv4 outside;         // an address of pool4, whatever its range of ports
+  uint16_t outside_port = 0;
+  Ipv6 inside;
+  uint16_t inside_port = 0;
+  bool operator==(const StaticBinding &) const = default;
 };
 
 struct Dns64 {
@@ -96,8 +109,9 @@ struct Control {
 struct Config {
   Nvi nvi;
   Nat64 nat64;
-  std::vector<Map> maps;      // no prefix twice on either side; no pool address or prefix in one
-  std::optional<Dns64> dns64; // absent: no resolver is started
+  std::vector<Map> maps; // no prefix twice on either side; no pool address or prefix in one
+  std::vector<StaticBinding> bindings; // no end twice in a protocol
+  std::optional<Dns64> dns64;          // absent: no resolver is started
   Control control;
   bool operator==(const Config &) const = default;
 };

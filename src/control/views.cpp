@@ -252,7 +252,7 @@ json binding_item(const tables::BindingRow &row) {
           {"inside", endpoint_text(ipv6_of(row.key.inside), be16toh(row.key.inside_port))},
           {"outside", endpoint_text(Ipv4::from_network_order(row.value.pool_address),
                                     be16toh(row.value.pool_port))},
-          {"sessions", row.value.sessions & ~BINDING_DEAD}};
+          {"sessions", (row.value.sessions & ~BINDING_DEAD) - row.value.is_static}};
 }
 
 json pool_item(const dp::pool_address &pool, const PoolUse &use) {

@@ -81,6 +81,9 @@ int BpfObject::subscribers() const {
 int BpfObject::peers() const {
   return bpf_map__fd(skeleton_->maps.peers);
 }
+int BpfObject::hints() const {
+  return bpf_map__fd(skeleton_->maps.hints);
+}
 int BpfObject::counters() const {
   return bpf_map__fd(skeleton_->maps.counters);
 }

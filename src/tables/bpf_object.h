@@ -35,6 +35,7 @@ public:
   int ports() const;
   int subscribers() const;
   int peers() const;
+  int hints() const;    // array: struct port_hints
   int counters() const; // per CPU: enum reason -> u64
   int policies() const; // struct policy, two of them
 

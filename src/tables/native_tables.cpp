@@ -72,6 +72,14 @@ Result<void> NativeTables::set_policy(const dp::policy &policy) {
   return {};
 }
 
+bool NativeTables::bind(const BindingEnds &ends) {
+  return dp::engine_bind(engine_, &ends.inside, &ends.outside) == 0;
+}
+
+void NativeTables::unbind(const BindingEnds &ends) {
+  dp::engine_unbind(engine_, &ends.inside);
+}
+
 uint64_t NativeTables::sweep(uint32_t now, const Keep &keep, const Send &send) {
   struct Calls {
     const Keep &keep;

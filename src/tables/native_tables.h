@@ -28,6 +28,8 @@ public:
   Counters counters() const override;
   Usage usage() const override;
   Result<void> set_policy(const dp::policy &policy) override;
+  bool bind(const BindingEnds &ends) override;
+  void unbind(const BindingEnds &ends) override;
   uint64_t sweep(uint32_t now, const Keep &keep = {}, const Send &send = {}) override;
 
 private:

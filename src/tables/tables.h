@@ -16,6 +16,12 @@
 
 namespace viaduct::tables {
 
+// The two ends of a binding.
+struct BindingEnds {
+  dp::binding_key inside;
+  dp::port_key outside;
+};
+
 struct SessionRow {
   dp::session_key key;
   dp::session value;
@@ -56,6 +62,10 @@ public:
   // Every packet after the call sees the new policy whole; packets under way finish with the old
   // one.
   virtual Result<void> set_policy(const dp::policy &policy) = 0;
+
+  // A binding that stays without sessions; false where somebody has one of its ends.
+  virtual bool bind(const BindingEnds &ends) = 0;
+  virtual void unbind(const BindingEnds &ends) = 0;
 
   // Ends what has expired at `now` (seconds of CLOCK_MONOTONIC), and all that `keep` refuses if
   // given. Returns how many sessions ended. What is to be sent because of it goes to `send`.

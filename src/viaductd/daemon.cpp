@@ -9,6 +9,7 @@
 #include "viaductd/policy.h"
 
 #include <algorithm>
+#include <arpa/inet.h>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
@@ -137,6 +138,7 @@ Result<void> Daemon::start_network() {
   connected_ = *connected;
   if (auto done = apply_policy(config_, connected_); !done)
     return done;
+  take_over_bindings(); // before the first packet
   auto done = network_->apply(plan_of(config_));
   warn_once();
   return done;
@@ -305,12 +307,37 @@ Result<void> Daemon::take_over(const config::Config &next) {
   if (new_metrics)
     metrics_ = std::move(*metrics);
   warn_once();
-  uint64_t ended = sweep([this](const dp::session_key &key, const dp::session &value) {
-    return still_allowed(policy_, key, value);
-  });
+  uint64_t ended = take_over_bindings();
   if (ended > 0)
     log::info("sessions_ended", {{"count", ended}, {"why", "the new configuration"}});
   return {};
+}
+
+// Static bindings follow the configuration, and sessions that it does not allow any more end. Who
+// has one of a new binding's ends by chance makes room; a few times, since he may come again.
+uint64_t Daemon::take_over_bindings() {
+  StaticBindings next(config_.bindings);
+  for (const tables::BindingEnds &ends : bindings_.all())
+    if (!next.has(ends))
+      tables_->unbind(ends);
+  auto keep = [&](const dp::session_key &key, const dp::session &value) {
+    return still_allowed(policy_, key, value, next);
+  };
+  uint64_t ended = sweep(keep);
+  for (const tables::BindingEnds &ends : next.all()) {
+    bool bound = bindings_.has(ends);
+    for (int i = 0; i < 3 && !bound; i++) {
+      bound = tables_->bind(ends);
+      if (!bound)
+        ended += sweep(keep);
+    }
+    if (!bound)
+      log::failure("static_binding",
+                   {{"port", ntohs(ends.outside.pool_port)},
+                    {"error", "its ends are taken, or the table is full: reload again"}});
+  }
+  bindings_ = std::move(next);
+  return ended;
 }
 
 Result<void> Daemon::apply_policy(const config::Config &next,

@@ -17,6 +17,7 @@
 #include "nvi/tun.h"
 #include "nvi/worker.h"
 #include "tables/native_tables.h"
+#include "viaductd/policy.h"
 
 #include <memory>
 #include <optional>
@@ -58,6 +59,7 @@ private:
   void network_changed();
   void warn_once();
   uint64_t sweep(const tables::Keep &keep); // how many sessions ended
+  uint64_t take_over_bindings();            // likewise
 
   // A configuration is taken over whole, or the old one stays as it was.
   Result<void> reload();
@@ -89,6 +91,7 @@ private:
   std::unique_ptr<dns64::Supervisor> dns64_;
   Metrics metrics_;
 
+  StaticBindings bindings_;
   dp::policy policy_{};
   std::vector<Prefix6> connected_;  // what stands in for `allow` where none is given
   std::vector<std::string> warned_; // said already

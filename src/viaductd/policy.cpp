@@ -24,7 +24,8 @@ Prefix6 from_datapath(const dp::address &address, uint8_t length) {
 }
 
 dp::pool_address to_datapath(const config::PoolAddress &pool) {
-  return dp::pool_address{pool.address.network_order(), pool.port_low, pool.port_high};
+  return dp::pool_address{
+      pool.address.network_order(), pool.port_low, pool.port_high, pool.drain, 0, 0};
 }
 
 dp::mapping to_datapath(const config::Map &map) {
@@ -75,10 +76,12 @@ dp::policy make_policy(const config::Nat64 &nat64, const std::vector<Prefix6> &c
   dp::policy policy{};
   policy.generation = generation;
   policy.max_sessions_per_subscriber = nat64.max_sessions_per_subscriber;
+  policy.max_bindings_per_subscriber = nat64.max_bindings_per_subscriber;
   policy.timeouts.udp = seconds(nat64.timeouts.udp);
   policy.timeouts.tcp_established = seconds(nat64.timeouts.tcp_established);
   policy.timeouts.tcp_transitory = seconds(nat64.timeouts.tcp_transitory);
   policy.timeouts.icmp = seconds(nat64.timeouts.icmp);
+  policy.timeouts.port_rest = seconds(nat64.port_rest);
   policy.timeouts.tcp_incoming_syn = seconds(nat64.timeouts.tcp_incoming_syn);
   policy.filtering =
       nat64.filtering == config::Filtering::address ? dp::FILTER_ADDRESS : dp::FILTER_ENDPOINT;
@@ -91,6 +94,11 @@ dp::policy make_policy(const config::Nat64 &nat64, const std::vector<Prefix6> &c
   policy.accounting = nat64.accounting;
   policy.prefix_count = fill(nat64.prefixes, policy.prefix);
   policy.pool_count = fill(nat64.pool4, policy.pool);
+  for (uint8_t i = 0; i < policy.pool_count; i++) {
+    policy.pool[i].slot = i;
+    if (!policy.pool[i].draining)
+      policy.usable[policy.usable_count++] = i;
+  }
   policy.allow_count = fill(nat64.allow ? *nat64.allow : connected, policy.allow);
   return policy;
 }
@@ -118,7 +126,58 @@ dp::policy make_policy(const config::Config &config, const std::vector<Prefix6> 
   return policy;
 }
 
-bool still_allowed(const dp::policy &policy, const dp::session_key &key, const dp::session &value) {
+template <typename Key> bool StaticBindings::Less::operator()(const Key &a, const Key &b) const {
+  return std::memcmp(&a, &b, sizeof a) < 0;
+}
+
+StaticBindings::StaticBindings(const std::vector<config::StaticBinding> &bindings) {
+  for (const config::StaticBinding &binding : bindings) {
+    dp::binding_key inside{};
+    std::copy(binding.inside.bytes.begin(), binding.inside.bytes.end(), inside.inside.byte);
+    inside.inside_port = htons(binding.inside_port);
+    inside.protocol = binding.protocol;
+    dp::port_key outside{};
+    outside.pool_address = binding.outside.network_order();
+    outside.pool_port = htons(binding.outside_port);
+    outside.protocol = binding.protocol;
+    by_outside_[outside] = inside;
+    by_inside_[inside] = outside;
+  }
+}
+
+std::vector<tables::BindingEnds> StaticBindings::all() const {
+  std::vector<tables::BindingEnds> list;
+  for (const auto &[inside, outside] : by_inside_)
+    list.push_back({inside, outside});
+  return list;
+}
+
+bool StaticBindings::has(const tables::BindingEnds &ends) const {
+  auto found = by_inside_.find(ends.inside);
+  return found != by_inside_.end() &&
+         std::memcmp(&found->second, &ends.outside, sizeof ends.outside) == 0;
+}
+
+StaticBindings::Fit StaticBindings::fit(const dp::session_key &key,
+                                        const dp::session &value) const {
+  dp::port_key outside{};
+  outside.pool_address = key.pool_address;
+  outside.pool_port = key.pool_port;
+  outside.protocol = key.protocol;
+  dp::binding_key inside{};
+  inside.inside = value.inside;
+  inside.inside_port = value.inside_port;
+  inside.protocol = key.protocol;
+  if (has({inside, outside}))
+    return Fit::belongs;
+  return by_outside_.contains(outside) || by_inside_.contains(inside) ? Fit::contradicts
+                                                                      : Fit::other;
+}
+
+bool still_allowed(const dp::policy &policy, const dp::session_key &key, const dp::session &value,
+                   const StaticBindings &bindings) {
+  StaticBindings::Fit fit = bindings.fit(key, value);
+  bool bound = fit == StaticBindings::Fit::belongs;
   auto prefixes = std::span(policy.prefix, policy.prefix_count);
   auto pool = std::span(policy.pool, policy.pool_count);
   auto allow = std::span(policy.allow, policy.allow_count);
@@ -141,7 +200,8 @@ bool still_allowed(const dp::policy &policy, const dp::session_key &key, const d
   });
   bool remote_stays = policy.allow_private_ipv4 || !is_well_known(value) ||
                       !is_private(Ipv4::from_network_order(key.remote_address));
-  return prefix_stays && port_stays && host_stays && unmapped && remote_stays;
+  return fit != StaticBindings::Fit::contradicts && prefix_stays && (port_stays || bound) &&
+         (host_stays || bound) && unmapped && remote_stays;
 }
 
 } // namespace viaduct

@@ -6,7 +6,9 @@
 #include "base/address.h"
 #include "config/config.h"
 #include "datapath/types.h"
+#include "tables/tables.h"
 
+#include <map>
 #include <vector>
 
 namespace viaduct {
@@ -19,9 +21,31 @@ dp::policy make_policy(const config::Nat64 &nat64, const std::vector<Prefix6> &c
 dp::policy make_policy(const config::Config &config, const std::vector<Prefix6> &connected,
                        uint32_t generation);
 
+// The static bindings of a configuration, found by either end.
+class StaticBindings {
+public:
+  StaticBindings() = default;
+  explicit StaticBindings(const std::vector<config::StaticBinding> &bindings);
+
+  std::vector<tables::BindingEnds> all() const;
+  bool has(const tables::BindingEnds &ends) const;
+
+  enum class Fit { other, belongs, contradicts };
+  // Whether a session is of one of them, or has one of its ends with another one beside it.
+  Fit fit(const dp::session_key &key, const dp::session &value) const;
+
+private:
+  struct Less { // keys are compared as bytes, also in the tables
+    template <typename Key> bool operator()(const Key &a, const Key &b) const;
+  };
+  std::map<dp::port_key, dp::binding_key, Less> by_outside_;
+  std::map<dp::binding_key, dp::port_key, Less> by_inside_;
+};
+
 // Whether a session that was made under another policy may go on under this one: its prefix, its
-// pool address with its port, and its host are still there, its host is not mapped now, and its
-// remote address is not refused.
-bool still_allowed(const dp::policy &policy, const dp::session_key &key, const dp::session &value);
+// pool address with its port, and its host are still there (or it is of a static binding, and of
+// no other), its host is not mapped now, and its remote address is not refused.
+bool still_allowed(const dp::policy &policy, const dp::session_key &key, const dp::session &value,
+                   const StaticBindings &bindings = {});
 
 } // namespace viaduct

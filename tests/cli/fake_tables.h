@@ -26,7 +26,8 @@ inline uint32_t ipv4(const char *text) {
 }
 
 inline std::vector<dp::pool_address> fake_pool() {
-  return {{ipv4("203.0.113.10"), 1024, 65535}, {ipv4("203.0.113.11"), 2000, 2999}};
+  return {{ipv4("203.0.113.10"), 1024, 65535, 0, 0, 0},
+          {ipv4("203.0.113.11"), 2000, 2999, 0, 1, 0}};
 }
 
 inline dp::mapping fake_map(const char *inside, uint8_t inside_length, const char *outside,
@@ -103,6 +104,8 @@ public:
   }
   tables::Usage usage() const override { return {count_, 1000000, count_}; }
   Result<void> set_policy(const dp::policy &) override { return {}; }
+  bool bind(const tables::BindingEnds &) override { return true; }
+  void unbind(const tables::BindingEnds &) override {}
   uint64_t sweep(uint32_t, const tables::Keep &, const tables::Send &) override { return 0; }
 
   mutable size_t largest_limit = 0; // that a dump asked for

@@ -52,7 +52,7 @@ dp::subscriber &subscriber_of(Tables &tables, const Ipv6 &inside, const Ipv4 &po
   for (auto &[known, value] : tables.subscribers)
     if (std::memcmp(&known, &key, sizeof key) == 0)
       return value;
-  return tables.subscribers.emplace_back(key, dp::subscriber{pool.network_order(), 0}).second;
+  return tables.subscribers.emplace_back(key, dp::subscriber{pool.network_order(), 0, 0}).second;
 }
 
 dp::binding &binding_of(Tables &tables, Protocol protocol, const End6 &inside, const End4 &pool) {
@@ -72,6 +72,8 @@ dp::binding &binding_of(Tables &tables, Protocol protocol, const End6 &inside, c
   value.pool_address = port_key.pool_address;
   value.pool_port = port_key.pool_port;
   value.generation = tables.policy.generation;
+  value.subscriber_prefix = tables.policy.subscriber_prefix;
+  subscriber_of(tables, inside.address, pool.address).bindings++;
   return tables.bindings.emplace_back(key, value).second;
 }
 

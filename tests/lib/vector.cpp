@@ -49,7 +49,8 @@ dp::policy default_policy() {
                      .tcp_transitory = 240,
                      .icmp = 60,
                      .tcp_incoming_syn = 6,
-                     .fragment = 2};
+                     .fragment = 2,
+                     .port_rest = 120};
   policy.rst_window = 1;
   policy.lowest_ipv6_mtu = 1280;
   policy.subscriber_prefix = 64;
@@ -70,8 +71,17 @@ PolicyChange with_prefixes(const std::vector<Prefix6> &prefixes) {
 PolicyChange with_pool(const std::vector<PoolRange> &pool) {
   return [=](dp::policy &policy) {
     policy.pool_count = static_cast<uint8_t>(pool.size());
-    for (size_t i = 0; i < pool.size(); i++)
-      policy.pool[i] = {pool[i].address.network_order(), pool[i].low, pool[i].high};
+    policy.usable_count = 0;
+    for (size_t i = 0; i < pool.size(); i++) {
+      policy.pool[i] = {pool[i].address.network_order(),
+                        pool[i].low,
+                        pool[i].high,
+                        pool[i].draining,
+                        static_cast<uint8_t>(i),
+                        0};
+      if (!pool[i].draining)
+        policy.usable[policy.usable_count++] = static_cast<uint8_t>(i);
+    }
   };
 }
 
@@ -130,6 +140,14 @@ PolicyChange with_lowest_ipv6_mtu(uint32_t bytes) {
 
 PolicyChange with_private_ipv4_allowed() {
   return [](dp::policy &policy) { policy.allow_private_ipv4 = 1; };
+}
+
+PolicyChange with_binding_quota(uint32_t bindings) {
+  return [=](dp::policy &policy) { policy.max_bindings_per_subscriber = bindings; };
+}
+
+PolicyChange with_port_rest(uint32_t seconds) {
+  return [=](dp::policy &policy) { policy.timeouts.port_rest = seconds; };
 }
 
 PolicyChange with_filtering(dp::filtering filtering) {

@@ -100,6 +100,7 @@ using PolicyChange = std::function<void(dp::policy &)>;
 struct PoolRange {
   Ipv4 address;
   uint16_t low = 1024, high = 65535;
+  bool draining = false;
 };
 
 // 64:ff9b::/96, pool4 with ports 1024 to 65535, both subscribers allowed, RFC 6146's timers,
@@ -120,6 +121,8 @@ PolicyChange with_subscriber_prefix(uint8_t bits);
 PolicyChange with_private_ipv4_allowed();
 PolicyChange with_lowest_ipv6_mtu(uint32_t bytes);
 PolicyChange without_accounting();
+PolicyChange with_binding_quota(uint32_t bindings);
+PolicyChange with_port_rest(uint32_t seconds);
 PolicyChange with_filtering(dp::filtering filtering);
 PolicyChange without_rst_check();
 PolicyChange with_outbound_refresh_only();

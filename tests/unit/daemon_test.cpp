@@ -52,6 +52,8 @@ TEST(MakePolicy, TakesEveryLimit) {
   nat64.filtering = config::Filtering::address;
   nat64.rst_check = config::RstCheck::off;
   nat64.inbound_refresh = false;
+  nat64.port_rest = seconds(8);
+  nat64.max_bindings_per_subscriber = 55;
   dp::policy policy = make_policy(nat64, {}, 9);
   EXPECT_EQ(policy.generation, 9U);
   EXPECT_EQ(policy.max_sessions_per_subscriber, 77U);
@@ -66,6 +68,8 @@ TEST(MakePolicy, TakesEveryLimit) {
   EXPECT_EQ(policy.filtering, dp::FILTER_ADDRESS);
   EXPECT_EQ(policy.rst_window, 0);
   EXPECT_EQ(policy.outbound_refresh_only, 1);
+  EXPECT_EQ(policy.timeouts.port_rest, 8U);
+  EXPECT_EQ(policy.max_bindings_per_subscriber, 55U);
 }
 
 TEST(MakePolicy, HasTheDefaultsOfTheRfc) {
@@ -78,9 +82,24 @@ TEST(MakePolicy, HasTheDefaultsOfTheRfc) {
   EXPECT_EQ(policy.filtering, dp::FILTER_ENDPOINT);
   EXPECT_EQ(policy.rst_window, 1);
   EXPECT_EQ(policy.outbound_refresh_only, 0);
+  EXPECT_EQ(policy.timeouts.port_rest, 120U);
   EXPECT_EQ(policy.subscriber_prefix, 64);
   EXPECT_EQ(policy.allow_private_ipv4, 0);
   EXPECT_EQ(policy.accounting, 1);
+}
+
+TEST(MakePolicy, TakesNothingNewFromAnAddressThatDrains) {
+  dp::policy policy = make_policy(
+      checked("[nat64]\nprefix = \"64:ff9b::/96\"\n"
+              "pool4 = [\"203.0.113.12\", { address = \"203.0.113.10\", drain = true }, "
+              "\"203.0.113.11\"]\n"),
+      {}, 1);
+  ASSERT_EQ(policy.pool_count, 3);
+  EXPECT_EQ(policy.pool[0].draining, 1U);
+  EXPECT_EQ(policy.pool[1].draining, 0U);
+  ASSERT_EQ(policy.usable_count, 2);
+  EXPECT_EQ(policy.usable[0], 1);
+  EXPECT_EQ(policy.usable[1], 2);
 }
 
 // The data path halves its way through the pool: in host order, whatever order was written.
@@ -254,6 +273,30 @@ TEST_F(StillAllowed, OnlyForAHostThatIsNotMappedNow) {
   EXPECT_TRUE(still_allowed(make_policy(config, {}, 2), key, value));
   config.maps.push_back({prefix6("2001:db8:64::/120"), *Prefix4::parse("192.0.2.0/28")});
   EXPECT_FALSE(still_allowed(make_policy(config, {}, 2), key, value));
+}
+
+TEST_F(StillAllowed, OnAStaticBindingWhateverTheRangeAndTheHost) {
+  config::StaticBinding binding{dp::PROTOCOL_TCP, test::pool4, 443, test::neighbour6, 8443};
+  key.pool_port = htons(443);
+  std::copy(test::neighbour6.bytes.begin(), test::neighbour6.bytes.end(), value.inside.byte);
+  value.inside_port = htons(8443);
+  dp::policy policy = make_policy(nat64, {}, 2);
+  EXPECT_FALSE(still_allowed(policy, key, value));
+  EXPECT_TRUE(still_allowed(policy, key, value, StaticBindings({binding})));
+}
+
+TEST_F(StillAllowed, NotWithOneEndOfAStaticBinding) {
+  dp::policy policy = make_policy(nat64, {}, 2);
+  value.inside_port = htons(1234);
+  // The same pool port for another host.
+  config::StaticBinding taken{dp::PROTOCOL_TCP, test::pool4, 2000, test::client6b, 1234};
+  EXPECT_FALSE(still_allowed(policy, key, value, StaticBindings({taken})));
+  // The same host and port by another pool port.
+  config::StaticBinding moved{dp::PROTOCOL_TCP, test::pool4, 443, test::client6, 1234};
+  EXPECT_FALSE(still_allowed(policy, key, value, StaticBindings({moved})));
+  // Another protocol is no concern of it.
+  moved.protocol = taken.protocol = dp::PROTOCOL_UDP;
+  EXPECT_TRUE(still_allowed(policy, key, value, StaticBindings({taken, moved})));
 }
 
 TEST_F(StillAllowed, ToAPrivateAddressOnlyWhileThatIsAllowed) {

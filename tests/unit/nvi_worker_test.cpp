@@ -69,7 +69,7 @@ protected:
     policy.allow[0].length = 32;
     std::copy_n(test::client6.bytes.begin(), 4, policy.allow[0].address.byte);
     policy.pool_count = 1;
-    policy.pool[0] = {test::pool4.network_order(), 1024, 65535};
+    policy.pool[0] = {test::pool4.network_order(), 1024, 65535, 0, 0, 0};
     ASSERT_EQ(dp::engine_set_policy(engine_.get(), &policy), 0);
   }
 

@@ -96,7 +96,12 @@ policy make_policy(uint32_t generation, size_t first_pool, size_t pools) {
   std::copy_n(test::client6.bytes.begin(), 4, policy.allow[0].address.byte);
   policy.pool_count = static_cast<uint8_t>(pools);
   for (size_t i = 0; i < pools; i++)
-    policy.pool[i] = {pool[first_pool + i].network_order(), FIRST_PORT, FIRST_PORT + PORTS - 1};
+    policy.pool[i] = {pool[first_pool + i].network_order(),
+                      FIRST_PORT,
+                      FIRST_PORT + PORTS - 1,
+                      0,
+                      static_cast<uint8_t>(i),
+                      0};
   return policy;
 }
 

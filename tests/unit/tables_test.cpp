@@ -35,7 +35,7 @@ dp::policy make_policy() {
   policy.allow[0].length = 32;
   std::copy_n(test::client6.bytes.begin(), 4, policy.allow[0].address.byte);
   policy.pool_count = 1;
-  policy.pool[0] = {test::pool4.network_order(), 1024, 65535};
+  policy.pool[0] = {test::pool4.network_order(), 1024, 65535, 0, 0, 0};
   return policy;
 }
 
@@ -215,6 +215,49 @@ TEST_F(NativeTablesTest, IsMadeEvenForOne) {
   EXPECT_EQ(all_sessions(1).size(), 1U);
   tables_->sweep(NOW + UDP_TIMEOUT + 1);
   EXPECT_EQ(send(2, 1), dp::REASON_translated_6to4);
+}
+
+BindingEnds web() {
+  BindingEnds ends{};
+  std::copy_n(test::client6.bytes.begin(), 16, ends.inside.inside.byte);
+  ends.inside.inside_port = htons(8080);
+  ends.inside.protocol = ends.outside.protocol = dp::PROTOCOL_UDP;
+  ends.outside.pool_address = test::pool4.network_order();
+  ends.outside.pool_port = htons(80); // outside the range that is given out
+  return ends;
+}
+
+TEST_F(NativeTablesTest, AStaticBindingStaysWithoutSessions) {
+  make(8);
+  ASSERT_TRUE(tables_->bind(web()));
+  EXPECT_FALSE(tables_->bind({web().inside, {}})); // one of its ends
+  tables_->sweep(NOW + 10 * UDP_TIMEOUT);
+  EXPECT_EQ(tables_->usage().bindings, 1U);
+  EXPECT_EQ(send(8080, 53), dp::REASON_translated_6to4);
+  std::vector<SessionRow> rows;
+  tables_->sessions(0, 64, rows);
+  ASSERT_EQ(rows.size(), 1U);
+  EXPECT_EQ(ntohs(rows[0].key.pool_port), 80);
+  tables_->sweep(NOW + UDP_TIMEOUT + 1);
+  EXPECT_EQ(tables_->usage().sessions, 0U);
+  EXPECT_EQ(tables_->usage().bindings, 1U);
+  tables_->unbind(web());
+  EXPECT_EQ(tables_->usage().bindings, 0U);
+  tables_->unbind(web()); // nothing to do
+  EXPECT_TRUE(tables_->bind(web()));
+}
+
+TEST_F(NativeTablesTest, AStaticBindingWithSessionsEndsWithTheLastOfThem) {
+  make(8);
+  ASSERT_TRUE(tables_->bind(web()));
+  EXPECT_EQ(send(8080, 53), dp::REASON_translated_6to4);
+  tables_->unbind(web());
+  EXPECT_EQ(tables_->usage().bindings, 1U);
+  ASSERT_TRUE(tables_->bind(web())); // and may become static again
+  tables_->sweep(NOW + UDP_TIMEOUT + 1);
+  EXPECT_EQ(tables_->usage().bindings, 1U);
+  tables_->unbind(web());
+  EXPECT_EQ(tables_->usage().bindings, 0U);
 }
 
 } // namespace

@@ -44,6 +44,13 @@ template <typename Key, typename Value> std::optional<Value> look_up(int map, co
   return value;
 }
 
+// Of the few pool addresses that a vector has.
+void clear_hints(int map) {
+  static const dp::port_hints none{};
+  for (uint32_t i = 0; i < 4 * dp::PORT_PROTOCOLS; i++)
+    bpf_map_update_elem(map, &i, &none, BPF_ANY);
+}
+
 void clear_counters(int map) {
   std::vector<uint64_t> zeros(static_cast<size_t>(libbpf_num_possible_cpus()));
   for (uint32_t reason = 0; reason < dp::REASON_COUNT; reason++)
@@ -101,6 +108,7 @@ Result<void> BpfTarget::reset(const Tables &given) {
   clear<dp::port_key>(object_->ports());
   clear<dp::subscriber_key>(object_->subscribers());
   clear<dp::peer_key>(object_->peers());
+  clear_hints(object_->hints());
   clear_counters(object_->counters());
   uint32_t first = 0;
   bool all =

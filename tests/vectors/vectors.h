@@ -22,6 +22,7 @@ std::vector<Vector> session_vectors();
 std::vector<Vector> filtering_vectors();
 std::vector<Vector> ageing_vectors();
 std::vector<Vector> reset_vectors();
+std::vector<Vector> port_vectors();
 
 std::vector<Vector> all_vectors();
 
