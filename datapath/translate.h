@@ -78,6 +78,8 @@ STEP enum verdict translate_error(struct packet *p) {
 }
 
 STEP enum verdict translate(struct packet *p) {
+  if (p->policy->zero_traffic_class) /* RFC 7915 4.1, 5.1; the packet inside an error keeps its */
+    p->headers->traffic_class = 0;
   if (!TARGET_PUNTS && p->headers->icmp_error)
     return translate_error(p);
   if (p->headers->family == FAMILY_6 && p->headers->transport_length > 65535U - IPV4_HEADER)

@@ -257,6 +257,8 @@ struct policy {
   __u8 outbound_refresh_only; /* packets from IPv4 do not keep a session alive */
   __u8 usable_count;          /* of `usable`; 0: all of the pool */
   __u8 usable[MAX_POOL];      /* indices of pool addresses that do not drain */
+  __u8 zero_traffic_class;    /* nor the type of service goes over */
+  __u8 pad[3];
   struct prefix6 prefix[MAX_PREFIXES];
   struct pool_address pool[MAX_POOL]; /* sorted by address in host order */
   struct prefix6 allow[MAX_ALLOW];

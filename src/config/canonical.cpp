@@ -62,6 +62,7 @@ void write_nat64(std::string &out, const Nat64 &nat64) {
   if (nat64.allow)
     out += fmt::format("allow = {}\n", prefixes(*nat64.allow));
   out += fmt::format("allow_private_ipv4 = {}\n", nat64.allow_private_ipv4);
+  out += fmt::format("copy_traffic_class = {}\n", nat64.copy_traffic_class);
   out += fmt::format("rst_check = \"{}\"\n", nat64.rst_check == RstCheck::off ? "off" : "window");
   out += fmt::format("inbound_refresh = {}\n", nat64.inbound_refresh);
   out += fmt::format("accounting = {}\n", nat64.accounting);

@@ -278,6 +278,11 @@ void nat64_allow_private_ipv4(Checker &checker, const Field &field) {
     checker.config.nat64.allow_private_ipv4 = *value;
 }
 
+void nat64_copy_traffic_class(Checker &checker, const Field &field) {
+  if (auto value = read_boolean(checker, field))
+    checker.config.nat64.copy_traffic_class = *value;
+}
+
 void nat64_rst_check(Checker &checker, const Field &field) {
   if (auto word = read_word(checker, field, {"window", "off"}))
     checker.config.nat64.rst_check = *word == 0 ? RstCheck::window : RstCheck::off;
@@ -374,6 +379,7 @@ constexpr Key nat64_keys[] = {{"prefix", nat64_prefix},
                               {"filtering", nat64_filtering},
                               {"allow", nat64_allow},
                               {"allow_private_ipv4", nat64_allow_private_ipv4},
+                              {"copy_traffic_class", nat64_copy_traffic_class},
                               {"rst_check", nat64_rst_check},
                               {"inbound_refresh", nat64_inbound_refresh},
                               {"accounting", nat64_accounting},

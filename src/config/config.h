@@ -54,6 +54,7 @@ struct Nat64 {
   Filtering filtering = Filtering::endpoint;
   std::optional<std::vector<Prefix6>> allow; // not given: the directly connected prefixes
   bool allow_private_ipv4 = false;
+  bool copy_traffic_class = true; // to the type of service, and back; else zero
   RstCheck rst_check = RstCheck::window;
   bool inbound_refresh = true;
   uint16_t lowest_ipv6_mtu = 1280; // RFC 7915 4

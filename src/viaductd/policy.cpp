@@ -92,6 +92,7 @@ dp::policy make_policy(const config::Nat64 &nat64, const std::vector<Prefix6> &c
   policy.subscriber_prefix = nat64.subscriber_prefix;
   policy.allow_private_ipv4 = nat64.allow_private_ipv4;
   policy.accounting = nat64.accounting;
+  policy.zero_traffic_class = !nat64.copy_traffic_class;
   policy.prefix_count = fill(nat64.prefixes, policy.prefix);
   policy.pool_count = fill(nat64.pool4, policy.pool);
   for (uint8_t i = 0; i < policy.pool_count; i++) {

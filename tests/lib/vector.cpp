@@ -150,6 +150,10 @@ PolicyChange with_port_rest(uint32_t seconds) {
   return [=](dp::policy &policy) { policy.timeouts.port_rest = seconds; };
 }
 
+PolicyChange with_zero_traffic_class() {
+  return [](dp::policy &policy) { policy.zero_traffic_class = 1; };
+}
+
 PolicyChange with_filtering(dp::filtering filtering) {
   return [=](dp::policy &policy) { policy.filtering = filtering; };
 }

@@ -45,6 +45,7 @@ TEST(MakePolicy, TakesEveryLimit) {
   config::Nat64 nat64 = smallest();
   nat64.allow_private_ipv4 = true;
   nat64.accounting = false;
+  nat64.copy_traffic_class = false;
   nat64.subscriber_prefix = 56;
   nat64.max_sessions_per_subscriber = 77;
   using std::chrono::seconds;
@@ -60,6 +61,7 @@ TEST(MakePolicy, TakesEveryLimit) {
   EXPECT_EQ(policy.subscriber_prefix, 56);
   EXPECT_EQ(policy.allow_private_ipv4, 1);
   EXPECT_EQ(policy.accounting, 0);
+  EXPECT_EQ(policy.zero_traffic_class, 1);
   EXPECT_EQ(policy.timeouts.udp, 301U);
   EXPECT_EQ(policy.timeouts.tcp_established, 7201U);
   EXPECT_EQ(policy.timeouts.tcp_transitory, 241U);

@@ -61,6 +61,22 @@ std::vector<Vector> field_vectors() {
               out6().traffic_class(0xb9)),
       to_ipv6("a type of service of all ones", "RFC 7915 4.1", in4().tos(0xff),
               out6().traffic_class(0xff)),
+      Vector{
+          .name = "the traffic class goes nowhere when it is not to be copied",
+          .rfc = "RFC 7915 4.1, 5.1",
+          .given = {.policy = {with_zero_traffic_class()},
+                    .sessions = {session(UDP, {client6, 1234}, {pool4, 40001}, {server4, 53})}},
+          .in = in6().traffic_class(0xff) / udp(1234, 53),
+          .out = out4().tos(0) / udp(40001, 53),
+          .then = {{.in = in4().tos(0xff) / udp(53, 40001),
+                    .out = out6().traffic_class(0) / udp(53, 1234)},
+                   {.in = ip4(router4, pool4).tos(0xc0) / icmp4_time_exceeded() /
+                          ip4(pool4, server4).tos(0xb8) / udp(40001, 53),
+                    .expect = {dp::VERDICT_FORWARD, dp::REASON_translated_error_4to6},
+                    .out = ip6(pref64(router4), client6).traffic_class(0) / icmp6_time_exceeded() /
+                           ip6(client6, server6).traffic_class(0xb8) / udp(1234, 53),
+                    .bpf = punt(dp::REASON_punt_icmp_error)}},
+      },
       to_ipv4("the flow label is lost", "RFC 7915 5.1", in6().flow_label(0xfffff), out4()),
       to_ipv6("the flow label is zero", "RFC 7915 4.1", in4().id(0xffff), out6().flow_label(0)),
       to_ipv4("hop limit becomes time to live", "design: two routing passes", in6().hop_limit(7),
