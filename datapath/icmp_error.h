@@ -39,20 +39,27 @@ STEP __u32 plateau_below(__u32 length) {
   return SMALLEST_IPV4_MTU;
 }
 
-STEP __u32 too_big_mtu6(__u32 mtu, __u32 inner_length) {
-  __u32 mtu6 = (mtu ? mtu : plateau_below(inner_length)) + GROWTH;
+/* RFC 7915 4.2 and 5.2 take the smallest of what was said and of the MTUs of both next hops. Which
+ * ports those are is not known here; none carries more than the interface, whose routes for IPv4
+ * have 20 less. */
+STEP __u32 at_most_ours(__u32 mtu, __u32 ours) {
+  return ours && mtu > ours ? ours : mtu;
+}
+
+STEP __u32 too_big_mtu6(__u32 mtu, __u32 inner_length, __u32 ours) {
+  __u32 mtu6 = at_most_ours((mtu ? mtu : plateau_below(inner_length)) + GROWTH, ours);
 
   return mtu6 < SMALLEST_IPV6_MTU ? SMALLEST_IPV6_MTU : mtu6;
 }
 
-STEP struct icmp_message unreachable_4to6(__u8 code, __u32 rest, __u32 inner_length) {
+STEP struct icmp_message unreachable_4to6(__u8 code, __u32 rest, __u32 inner_length, __u32 ours) {
   switch (code) {
   case 2: /* protocol: the Next Header field of the packet inside */
     return (struct icmp_message){ICMP6_PARAMETER_PROBLEM, 1, 6};
   case 3: /* port */
     return (struct icmp_message){ICMP6_UNREACHABLE, 4, 0};
   case 4: /* fragmentation needed */
-    return (struct icmp_message){ICMP6_TOO_BIG, 0, too_big_mtu6(rest & 0xffff, inner_length)};
+    return (struct icmp_message){ICMP6_TOO_BIG, 0, too_big_mtu6(rest & 0xffff, inner_length, ours)};
   case 9:
   case 10:
   case 13:
@@ -100,12 +107,13 @@ STEP __u32 pointer_4to6(__u32 pointer) {
   }
 }
 
-STEP struct icmp_message icmp_error_4to6(__u8 type, __u8 code, __u32 rest, __u32 inner_length) {
+STEP struct icmp_message icmp_error_4to6(__u8 type, __u8 code, __u32 rest, __u32 inner_length,
+                                         __u32 ours) {
   __u32 pointer;
 
   switch (type) {
   case ICMP4_UNREACHABLE:
-    return unreachable_4to6(code, rest, inner_length);
+    return unreachable_4to6(code, rest, inner_length, ours);
   case ICMP4_TIME_EXCEEDED:
     return (struct icmp_message){ICMP6_TIME_EXCEEDED, code, 0};
   case ICMP4_PARAMETER_PROBLEM:
@@ -120,7 +128,8 @@ STEP struct icmp_message icmp_error_4to6(__u8 type, __u8 code, __u32 rest, __u32
 
 /* --- IPv6 to IPv4, RFC 7915 5.2 --------------------------------------------------------------- */
 
-STEP __u32 frag_needed_mtu4(__u32 mtu) {
+STEP __u32 frag_needed_mtu4(__u32 mtu, __u32 ours) {
+  mtu = at_most_ours(mtu, ours);
   if (mtu > 0xffff)
     mtu = 0xffff;
   return mtu < SMALLEST_IPV4_MTU + GROWTH ? SMALLEST_IPV4_MTU : mtu - GROWTH;
@@ -158,14 +167,14 @@ STEP __u32 pointer_6to4(__u32 pointer) {
   return NO_COUNTERPART; /* 2 and 3, the flow label, and what lies behind the header */
 }
 
-STEP struct icmp_message icmp_error_6to4(__u8 type, __u8 code, __u32 rest) {
+STEP struct icmp_message icmp_error_6to4(__u8 type, __u8 code, __u32 rest, __u32 ours) {
   __u32 pointer;
 
   switch (type) {
   case ICMP6_UNREACHABLE:
     return unreachable_6to4(code);
   case ICMP6_TOO_BIG:
-    return (struct icmp_message){ICMP4_UNREACHABLE, 4, frag_needed_mtu4(rest)};
+    return (struct icmp_message){ICMP4_UNREACHABLE, 4, frag_needed_mtu4(rest, ours)};
   case ICMP6_TIME_EXCEEDED:
     return (struct icmp_message){ICMP4_TIME_EXCEEDED, code, 0};
   default:
@@ -190,9 +199,9 @@ STEP enum verdict icmp_error_header(struct packet *p) {
   struct icmp_message m;
 
   if (p->headers->family == FAMILY_6)
-    m = icmp_error_6to4(type, code, rest);
+    m = icmp_error_6to4(type, code, rest, p->policy->mtu);
   else
-    m = icmp_error_4to6(type, code, rest, IPV4_HEADER + inner->transport_length);
+    m = icmp_error_4to6(type, code, rest, IPV4_HEADER + inner->transport_length, p->policy->mtu);
   if (m.type == NO_COUNTERPART)
     return drop(p, REASON_icmp_type);
   p->rewrite->transport[0] = BE32(((__u32)m.type << 24) | ((__u32)m.code << 16));

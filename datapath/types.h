@@ -259,6 +259,7 @@ struct policy {
   __u8 usable[MAX_POOL];      /* indices of pool addresses that do not drain */
   __u8 zero_traffic_class;    /* nor the type of service goes over */
   __u8 pad[3];
+  __u32 mtu; /* of the interface: no port of ours carries more of IPv6; 0: not known */
   struct prefix6 prefix[MAX_PREFIXES];
   struct pool_address pool[MAX_POOL]; /* sorted by address in host order */
   struct prefix6 allow[MAX_ALLOW];

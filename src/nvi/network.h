@@ -52,6 +52,9 @@ public:
   // Looks again after addresses, links or routes changed (Monitor). Without a plan: nothing.
   Result<void> refresh();
 
+  // The interface's, as the last apply() or refresh() has set it; 0 before the first.
+  unsigned mtu() const { return mtu_; }
+
   // Takes away everything apply() made and puts settings back; goes on after errors and returns the
   // first. Call it before the Tun goes.
   Result<void> remove();
@@ -95,6 +98,7 @@ private:
   Netlink netlink_;
   Sysctl sysctl_;
   std::optional<Plan> plan_;
+  unsigned mtu_ = 0;
   std::optional<Link> link_before_; // as it was before the first apply()
   std::set<Proxy> proxies_;         // entries that we made or adopted
   std::vector<std::string> warnings_;

@@ -141,7 +141,7 @@ Result<void> Daemon::start_network() {
   take_over_bindings(); // before the first packet
   auto done = network_->apply(plan_of(config_));
   warn_once();
-  return done;
+  return done ? follow_mtu() : done;
 }
 
 Result<void> Daemon::start_workers() {
@@ -219,6 +219,8 @@ void Daemon::network_changed() {
   if (auto done = network_->refresh(); !done)
     log::warning("network_refresh", {{"error", done.failure().message}});
   warn_once();
+  if (auto done = follow_mtu(); !done)
+    log::failure("policy", {{"error", done.failure().message}});
   auto connected = network_->connected_prefixes(config_.nvi.name);
   if (!connected || *connected == connected_)
     return;
@@ -343,9 +345,22 @@ uint64_t Daemon::take_over_bindings() {
 Result<void> Daemon::apply_policy(const config::Config &next,
                                   const std::vector<Prefix6> &connected) {
   dp::policy policy = make_policy(next, connected, policy_.generation + 1);
+  policy.mtu = network_->mtu();
   if (policy.allow_count == 0)
     log::warning("allow", {{"detail", "no IPv6 prefix is connected and [nat64] allow is not given: "
                                       "nobody may use the gateway yet"}});
+  if (auto done = tables_->set_policy(policy); !done)
+    return done;
+  policy_ = policy;
+  return {};
+}
+
+// The interface has the MTU of the largest port, which may have changed.
+Result<void> Daemon::follow_mtu() {
+  if (policy_.mtu == network_->mtu())
+    return {};
+  dp::policy policy = policy_;
+  policy.mtu = network_->mtu();
   if (auto done = tables_->set_policy(policy); !done)
     return done;
   policy_ = policy;

@@ -66,6 +66,7 @@ private:
   Result<void> check_reloadable(const config::Config &next) const;
   Result<void> take_over(const config::Config &next);
   Result<void> reload_dns64(const config::Config &next, const std::vector<Prefix6> &connected);
+  Result<void> follow_mtu();
   Result<void> apply_policy(const config::Config &next, const std::vector<Prefix6> &connected);
 
   Result<std::unique_ptr<control::Answer>> answer(const std::string &command,

@@ -154,6 +154,10 @@ PolicyChange with_zero_traffic_class() {
   return [](dp::policy &policy) { policy.zero_traffic_class = 1; };
 }
 
+PolicyChange with_mtu(uint32_t mtu) {
+  return [=](dp::policy &policy) { policy.mtu = mtu; };
+}
+
 PolicyChange with_filtering(dp::filtering filtering) {
   return [=](dp::policy &policy) { policy.filtering = filtering; };
 }

@@ -9,9 +9,10 @@ the gateway's port, where only ARP can find it.
 import socket
 
 import pytest
+from scapy.layers.inet import ICMP, IP, UDP
 
 import lab as labs
-from packets import UdpEcho, drain, udp_socket
+from packets import Capture, UdpEcho, drain, injector, udp_socket
 
 FAR_OUTSIDE, CLIENT_OUTSIDE = "203.0.113.16", "198.51.100.99"
 ROUTERS = ["203.0.113.250", "203.0.113.251"]
@@ -164,6 +165,22 @@ def test_a_smaller_link_towards_the_mapped_host():
                                   FAR_OUTSIDE, check=False).stdout
         assert "(mtu = 1380)" in said, said
         assert answers(lab.far_server, "-M", "do", "-s", "1352", FAR_OUTSIDE)
+
+
+def test_no_mtu_beyond_our_own_is_passed_on(lab):
+    """1490 and 20 more is what no port of the gateway carries (RFC 7915 4.2)."""
+    sent = IP(src=CLIENT_OUTSIDE, dst=labs.SERVER, flags="DF") / UDP(sport=1, dport=2) / bytes(8)
+    error = IP(src=labs.SERVER, dst=CLIENT_OUTSIDE) / ICMP(type=3, code=4, nexthopmtu=1490) / sent
+    with injector(lab.server, "eth0", lab.gateway.mac("wan")) as send, Capture(
+            lab.client, "eth0") as seen:
+        send(error)
+
+        def told():
+            return [int.from_bytes(packet[44:48], "big") for packet in seen.arrived
+                    if packet[6] == 58 and packet[40] == 2]
+
+        drain(told)
+    assert told() == [1500]
 
 
 def leading_to_nvi0(lab):

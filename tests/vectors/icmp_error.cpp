@@ -199,7 +199,17 @@ std::vector<Vector> mtus() {
                   ip6(router6, server6) / icmp6_too_big(mtu) / received6(),
                   ip4(pool4, server4).id(ID) / icmp4_frag_needed(expected) / received4());
   };
+  auto within = [](Vector vector, uint32_t ours) {
+    vector.given.policy.push_back(with_mtu(ours));
+    return vector;
+  };
   return {
+      within(needed("no MTU beyond our own comes out of fragmentation needed", 1490, 1500, 1500),
+             1500),
+      within(needed("an MTU that leaves room for 20 more", 1479, 1500, 1499), 1500),
+      within(needed("a plateau beyond our own MTU", 0, 1500, 1500), 1500),
+      within(too_big("no MTU beyond our own, less 20, comes out of too big", 9000, 1480), 1500),
+      within(too_big("our own MTU, less 20", 1500, 1480), 1500),
       needed("fragmentation needed comes out as too big, 20 more", 1400, 1500, 1420),
       needed("an MTU that IPv6 does not know becomes 1280", 576, 1500, 1280),
       needed("an MTU of 1260 is the last that becomes 1280", 1260, 1500, 1280),
