@@ -10,7 +10,8 @@ COUNT, LOWEST, BINS = 10_000, 1024, 16
 
 def test_ten_thousand_ports(bare_lab):
     lab = bare_lab
-    lab.start_daemon(nat64={"max_sessions_per_subscriber": 2 * COUNT})
+    lab.start_daemon(nat64={"max_sessions_per_subscriber": 2 * COUNT,
+                            "max_bindings_per_subscriber": 2 * COUNT})
     with injector(lab.client, "eth0", lab.gateway.mac("lan")) as send:
         for port in range(20_000, 20_000 + COUNT):
             send(udp(labs.CLIENT, port, labs.embed(labs.SERVER), 9))

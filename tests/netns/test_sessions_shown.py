@@ -90,7 +90,7 @@ def test_counters(traffic):
     items = lab.show("counters")
     for item in items:
         has_fields(item, COUNTER_FIELDS)
-        assert item["kind"] in ("event", "done", "drop", "punt", "pass")
+        assert item["kind"] in ("event", "done", "held", "drop", "punt", "pass")
     value = {item["name"]: item["value"] for item in items}
     assert len(value) == len(items)
     assert value["session_made"] == 3 and value["binding_made"] == 3
