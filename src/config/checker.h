@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // What reading any key needs: the problems so far, and functions that take one kind of value or say
-// "NAME: found ..., expected ...". They know nothing of this configuration's keys (check.cpp does).
+// "NAME: found ..., expected ...". They know nothing of this configuration's keys (sections.h does).
 #pragma once
 
 #include "config/tree.h"
