@@ -45,4 +45,11 @@ STEP __u16 checksum_update_partial(__u16 field, __u32 delta) {
   return sum_fold(sum_add(delta, field));
 }
 
+/* The pseudo-header of a datagram of `length` bytes that leaves as IPv6 (RFC 8200 8.1). */
+STEP __u32 udp6_pseudo(const struct packet *p, __u32 length) {
+  __u32 addresses = sum_add(sum_address(&p->out->source), sum_address(&p->out->destination));
+
+  return sum_add(addresses, sum_add(BE32(length), BE32(PROTOCOL_UDP)));
+}
+
 #endif

@@ -55,8 +55,6 @@ STEP enum verdict parse_udp(struct packet *p, __u32 cursor) {
     return VERDICT_NEXT;
   if (p->headers->family == FAMILY_6)
     return drop(p, REASON_udp_zero_checksum_v6);
-  if (TARGET_PUNTS)
-    return punt(p, REASON_punt_udp_zero_checksum);
   p->headers->zero_checksum = 1;
   return VERDICT_NEXT;
 }

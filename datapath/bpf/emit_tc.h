@@ -7,6 +7,7 @@
 #ifndef VIADUCT_DATAPATH_EMIT_TC_H
 #define VIADUCT_DATAPATH_EMIT_TC_H
 
+#include "datapath/checksum.h"
 #include "datapath/packet.h"
 
 enum { ETHERTYPE_IPV4 = 0x0800, ETHERTYPE_IPV6 = 0x86dd };
@@ -34,6 +35,49 @@ STEP long update_checksum(struct __sk_buff *skb, const struct packet *p) {
   return failed ? failed : bpf_l4_csum_replace(skb, field, 0, r->data_delta, flags);
 }
 
+/* Adds up a datagram of any length, piece by piece; false: it cannot be read. */
+static __attribute__((noinline)) int sum_datagram(struct __sk_buff *skb, __u32 at, __u32 length,
+                                                  __u32 *sum) {
+  __u32 zero = 0;
+  struct workspace *workspace = bpf_map_lookup_elem(&workspaces, &zero);
+
+  if (!workspace || !sum)
+    return 0;
+  for (__u32 done = 0; done < 65536; done += SUM_CHUNK) {
+    __u64 last = length - done - 1; /* of this piece; as a bound the verifier of 6.1 can follow */
+    __u64 word;
+
+    if (done >= length)
+      break;
+    if (last >= SUM_CHUNK)
+      last = SUM_CHUNK - 1;
+    KEEP(last);
+    last &= SUM_CHUNK - 1;
+    word = last & (SUM_CHUNK - 4);
+    *(__u32 *)(workspace->chunk + word) = 0; /* what is behind an odd end counts as zero */
+    if (bpf_skb_load_bytes(skb, at + done, workspace->chunk, (__u32)last + 1))
+      return 0;
+    *sum = (__u32)bpf_csum_diff(NULL, 0, (__be32 *)workspace->chunk, (__u32)word + 4, *sum);
+  }
+  return 1;
+}
+
+/* RFC 7915 4.5: a datagram without a checksum gets one, which IPv6 demands. */
+STEP long compute_checksum(struct __sk_buff *skb, const struct packet *p) {
+  const struct rewrite *r = p->rewrite;
+  __u32 at = layer2 + r->network_length, length = HOST32(r->transport[1]) >> 16;
+  __u32 sum = udp6_pseudo(p, length);
+  __u16 checksum;
+
+  if (!sum_datagram(skb, at, length, &sum))
+    return -1;
+  checksum = (__u16)~sum_fold(sum);
+  if (checksum == 0)
+    checksum = 0xffff;
+  return bpf_skb_store_bytes(skb, at + r->checksum_at, &checksum, sizeof checksum,
+                             BPF_F_RECOMPUTE_CSUM);
+}
+
 STEP enum verdict emit(struct packet *p) {
   struct __sk_buff *skb = p->target;
   __u16 ethertype = p->headers->family == FAMILY_6 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6;
@@ -43,7 +87,8 @@ STEP enum verdict emit(struct packet *p) {
   if (testing) /* what store_headers leaves out shows */
     bpf_skb_store_bytes(skb, layer2, poison, p->rewrite->network_length == IPV4_HEADER ? 20 : 40,
                         0);
-  if (store_headers(skb, p) || update_checksum(skb, p))
+  if (store_headers(skb, p) ||
+      (p->rewrite->compute ? compute_checksum(skb, p) : update_checksum(skb, p)))
     return drop(p, REASON_emit_failed);
   return VERDICT_FORWARD;
 }

@@ -75,10 +75,13 @@ struct {
   __type(value, __u64);
 } counters SEC(".maps");
 
+enum { SUM_CHUNK = 512 }; /* what bpf_csum_diff takes at once */
+
 /* What a packet needs and the stack has no room for. */
 struct workspace {
   struct scratch scratch;
   __u8 head[2 * HEAD_BYTES];
+  __u8 chunk[SUM_CHUNK]; /* of a datagram that is summed */
 };
 
 struct {

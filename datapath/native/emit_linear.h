@@ -25,10 +25,8 @@ static __u32 sum_bytes(const __u8 *bytes, __u32 length) {
 /* RFC 7915 4.5: a datagram without a checksum gets one, which IPv6 demands. */
 static __u16 udp6_checksum(const struct packet *p, const __u8 *udp) {
   __u32 length = HOST16(load16(udp + 4));
-  __u32 sum = sum_add(sum_address(&p->out->source), sum_address(&p->out->destination));
 
-  sum = sum_add(sum, sum_add(BE32(length), BE32(PROTOCOL_UDP)));
-  return (__u16)~sum_fold(sum_add(sum, sum_bytes(udp, length)));
+  return (__u16)~sum_fold(sum_add(udp6_pseudo(p, length), sum_bytes(udp, length)));
 }
 
 static __u16 new_checksum(const struct packet *p, const __u8 *transport, __u16 old) {

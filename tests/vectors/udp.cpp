@@ -117,7 +117,6 @@ std::vector<Vector> udp_vectors() {
           .in = reply,
           .expect = FORWARD,
           .out = ip6(server6, client6) / udp(53, 1234) / payload(21),
-          .bpf = punt(dp::REASON_punt_udp_zero_checksum),
       },
       Vector{
           .name = "a datagram without a checksum whose sum is zero gets ffff",
@@ -126,7 +125,6 @@ std::vector<Vector> udp_vectors() {
           .in = ip4(server4, pool4) / udp(53, 40001).checksum(0) / raw(zero_in_6),
           .expect = FORWARD,
           .out = ip6(server6, client6) / udp(53, 1234).checksum(0xffff) / raw(zero_in_6),
-          .bpf = punt(dp::REASON_punt_udp_zero_checksum),
       },
       Vector{
           .name = "a long datagram without a checksum is summed to its end",
@@ -135,7 +133,30 @@ std::vector<Vector> udp_vectors() {
           .in = ip4(server4, pool4).df() / udp(53, 40001).checksum(0) / payload(1471),
           .expect = FORWARD,
           .out = ip6(server6, client6) / udp(53, 1234) / payload(1471),
-          .bpf = punt(dp::REASON_punt_udp_zero_checksum),
+      },
+      Vector{
+          .name = "a datagram of 512 bytes without a checksum is summed",
+          .rfc = "RFC 7915 4.5",
+          .given = {.sessions = {flow()}},
+          .in = ip4(server4, pool4) / udp(53, 40001).checksum(0) / payload(504),
+          .expect = FORWARD,
+          .out = ip6(server6, client6) / udp(53, 1234) / payload(504),
+      },
+      Vector{
+          .name = "a datagram of 513 bytes without a checksum is summed",
+          .rfc = "RFC 7915 4.5",
+          .given = {.sessions = {flow()}},
+          .in = ip4(server4, pool4) / udp(53, 40001).checksum(0) / payload(505),
+          .expect = FORWARD,
+          .out = ip6(server6, client6) / udp(53, 1234) / payload(505),
+      },
+      Vector{
+          .name = "a datagram of 8,899 bytes without a checksum is summed to its end",
+          .rfc = "RFC 7915 4.5",
+          .given = {.policy = {with_mtu(9000)}, .sessions = {flow()}},
+          .in = ip4(server4, pool4).df() / udp(53, 40001).checksum(0) / payload(8891),
+          .expect = FORWARD,
+          .out = ip6(server6, client6) / udp(53, 1234) / payload(8891),
       },
       Vector{
           .name = "UDP options behind the datagram go along and are not summed",
@@ -152,7 +173,6 @@ std::vector<Vector> udp_vectors() {
           .in = ip4(server4, pool4) / udp(53, 40001).length(18).checksum(0) / payload(14),
           .expect = FORWARD,
           .out = ip6(server6, client6) / udp(53, 1234).length(18) / payload(14),
-          .bpf = punt(dp::REASON_punt_udp_zero_checksum),
       },
       Vector{
           .name = "a wrong checksum from IPv6 stays wrong",
