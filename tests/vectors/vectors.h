@@ -23,6 +23,7 @@ std::vector<Vector> filtering_vectors();
 std::vector<Vector> ageing_vectors();
 std::vector<Vector> reset_vectors();
 std::vector<Vector> port_vectors();
+std::vector<Vector> hairpin_vectors();
 
 std::vector<Vector> all_vectors();
 
