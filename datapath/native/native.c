@@ -449,8 +449,8 @@ struct sweep {
 };
 
 static void sweep_send(struct sweep *sweep, const struct frame *frame) {
-  if (sweep->calls.send)
-    sweep->calls.send(sweep->calls.context, frame);
+  if (sweep->calls.send && sweep->calls.send(sweep->calls.context, frame) != 0)
+    count(&sweep->packet, REASON_tun_own_refused);
 }
 
 static void sweep_session(void *context, const void *key, void *value) {

@@ -97,9 +97,9 @@ struct sweep_calls {
   /* Whether a session that has not expired may stay; NULL: all may. */
   int (*keep)(void *context, const struct session_key *key, const struct session *value);
   /* A packet to send because of what the sweep found: probes and ICMP errors, at most
-   * PROBES_PER_SWEEP and ANSWERS_PER_SECOND of them. Good until the call returns. NULL: none is
-   * sent, and sessions move as if it were. */
-  void (*send)(void *context, const struct frame *frame);
+   * PROBES_PER_SWEEP and ANSWERS_PER_SECOND of them. Good until the call returns. 0, or -1 where it
+   * could not be sent, which is counted. NULL: none is sent, and sessions move as if it were. */
+  int (*send)(void *context, const struct frame *frame);
 };
 
 /* Ends what has expired (ageing.h) and what keep refuses, answers the SYNs that were held long

@@ -190,11 +190,12 @@ std::vector<int> Tun::queues() const {
   return numbers;
 }
 
-void Tun::send(std::span<const uint8_t> packet) const {
+bool Tun::send(std::span<const uint8_t> packet) {
   VnetHeader header{};
   std::array<iovec, 2> parts{
       {{&header, sizeof header}, {const_cast<uint8_t *>(packet.data()), packet.size()}}};
-  [[maybe_unused]] ssize_t ignored = writev(queues_.front().get(), parts.data(), parts.size());
+  next_ = (next_ + 1) % queues_.size();
+  return writev(queues_[next_].get(), parts.data(), parts.size()) >= 0;
 }
 
 Result<void> Tun::remove() {

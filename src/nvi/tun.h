@@ -31,8 +31,9 @@ public:
   // Non-blocking descriptors, one per queue, owned by the Tun.
   std::vector<int> queues() const;
 
-  // A whole IP packet, from the daemon itself; lost where the interface does not take it.
-  void send(std::span<const uint8_t> packet) const;
+  // A whole IP packet, from the daemon itself, by each queue in turn: the kernel leaves a flow to
+  // the queue it was last written to, and a sweep may write thousands. False: it was not taken.
+  bool send(std::span<const uint8_t> packet);
 
   // What the kernel may leave to us: of "csum", "tso4", "tso6", "tso_ecn".
   const std::vector<std::string> &offloads() const { return offloads_; }
@@ -47,6 +48,7 @@ private:
   int ifindex_ = 0;
   bool adopted_ = false;
   std::vector<Fd> queues_;
+  size_t next_ = 0; // the queue that send() takes
   std::vector<std::string> offloads_;
 };
 

@@ -93,7 +93,7 @@ uint64_t NativeTables::sweep(uint32_t now, const Keep &keep, const Send &send) {
     };
   if (send)
     calls.send = [](void *context, const dp::frame *frame) {
-      static_cast<Calls *>(context)->send({frame->data, frame->length});
+      return static_cast<Calls *>(context)->send({frame->data, frame->length}) ? 0 : -1;
     };
   return dp::engine_sweep(engine_, now, &calls);
 }

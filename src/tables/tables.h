@@ -44,7 +44,7 @@ struct Usage {
 using Keep = std::function<bool(const dp::session_key &, const dp::session &)>;
 
 // Sends a whole IP packet that the sweep has made: a probe, or an ICMP error.
-using Send = std::function<void(std::span<const uint8_t>)>;
+using Send = std::function<bool(std::span<const uint8_t>)>;
 
 class Tables {
 public:

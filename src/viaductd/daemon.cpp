@@ -195,7 +195,7 @@ void Daemon::on_signal(int number) {
 
 uint64_t Daemon::sweep(const tables::Keep &keep) {
   return tables_->sweep(monotonic_seconds(), keep,
-                        [this](std::span<const uint8_t> packet) { tun_->send(packet); });
+                        [this](std::span<const uint8_t> packet) { return tun_->send(packet); });
 }
 
 // Of routes only the loss of our own matters: there may be a million others, changing all day.

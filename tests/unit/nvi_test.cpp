@@ -13,6 +13,9 @@
 #include "nvi/sysctl.h"
 #include "nvi/tun.h"
 
+#include "lib/addresses.h"
+#include "lib/packet.h"
+
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -34,6 +37,7 @@
 #include <netinet/ip.h>
 #include <poll.h>
 #include <sched.h>
+#include <set>
 #include <sstream>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -283,6 +287,36 @@ TEST_F(TunDevice, opens_with_queues_and_offloads) {
   const std::string seen = output("ip -d link show nvi0");
   EXPECT_TRUE(contains(seen, "tun type tun pi off vnet_hdr on multi_queue numqueues 2")) << seen;
   EXPECT_TRUE(contains(seen, "persist on")) << seen;
+}
+
+// The kernel leaves a flow to the queue it was last written to, so each packet that send() writes
+// has the next queue, and the answer shows which.
+TEST_F(TunDevice, sends_by_each_queue_in_turn_and_says_what_was_not_taken) {
+  auto tun = Tun::open("nvi0", 3);
+  ASSERT_TRUE(succeeds(tun));
+  auto packet = [](uint16_t port) {
+    return (test::ip4(test::server4, test::pool4) / test::udp(7, port) / test::payload(4)).bytes();
+  };
+  EXPECT_FALSE(tun->send(packet(1000))); // it is down
+  output("ip address add 203.0.113.10/32 dev lo; ip link set nvi0 up; "
+         "ip route add 198.51.100.0/24 dev nvi0");
+  std::set<size_t> used;
+  for (uint16_t port = 1000; port < 1003; port++) {
+    const Fd host(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    sockaddr_in here{AF_INET, htons(port), {test::pool4.network_order()}, {}};
+    sockaddr_in there{AF_INET, htons(7), {test::server4.network_order()}, {}};
+    ASSERT_EQ(::bind(host.get(), reinterpret_cast<sockaddr *>(&here), sizeof here), 0);
+    ASSERT_EQ(::connect(host.get(), reinterpret_cast<sockaddr *>(&there), sizeof there), 0);
+    EXPECT_TRUE(tun->send(packet(port)));
+    ASSERT_EQ(::write(host.get(), "word", 4), 4);
+    std::array<uint8_t, 2000> buffer{};
+    const std::vector<int> queues = tun->queues();
+    for (size_t i = 0; i < queues.size(); i++)
+      while (::read(queues[i], buffer.data(), buffer.size()) > 0)
+        if (buffer[10] >> 4 == 4) // not a router solicitation
+          used.insert(i);
+  }
+  EXPECT_EQ(used.size(), 3U);
 }
 
 TEST_F(TunDevice, stays_after_a_crash_is_adopted_and_vanishes_on_request) {

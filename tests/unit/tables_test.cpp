@@ -176,6 +176,29 @@ TEST_F(NativeTablesTest, SweepsWhatHasExpired) {
   EXPECT_EQ(tables_->counters()[dp::REASON_binding_ended], 1U);
 }
 
+// An unsolicited SYN is held, and answered by the sweep when nobody has opened the connection.
+TEST_F(NativeTablesTest, CountsWhatTheSweepCouldNotSend) {
+  make(100);
+  test::Bytes packet = (test::ip4(test::server4, test::pool4) / test::tcp(80, 40001).syn()).bytes();
+  auto refused = [&](const Send &send) {
+    std::array<uint8_t, dp::FRAME_HEADROOM + 128> memory{};
+    std::copy(packet.begin(), packet.end(), memory.begin() + dp::FRAME_HEADROOM);
+    dp::frame frame{};
+    frame.data = memory.data() + dp::FRAME_HEADROOM;
+    frame.length = static_cast<uint32_t>(packet.size());
+    dp::worker_set_now(worker_, NOW);
+    dp::reason reason = dp::REASON_none;
+    dp::translate_frame(worker_, &frame, &reason);
+    EXPECT_EQ(reason, dp::REASON_syn_held);
+    uint64_t before = tables_->counters()[dp::REASON_tun_own_refused];
+    tables_->sweep(NOW + 10, {}, send);
+    return tables_->counters()[dp::REASON_tun_own_refused] - before;
+  };
+  EXPECT_EQ(refused([](std::span<const uint8_t>) { return true; }), 0U);
+  EXPECT_EQ(refused([](std::span<const uint8_t>) { return false; }), 1U);
+  EXPECT_EQ(tables_->counters()[dp::REASON_syn_unanswered], 2U);
+}
+
 TEST_F(NativeTablesTest, SweepsWhatIsNotToBeKept) {
   make(100);
   for (uint16_t to = 1; to <= 50; to++)

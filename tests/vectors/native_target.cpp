@@ -99,6 +99,7 @@ std::vector<Bytes> NativeTarget::sweep(uint32_t now) {
   calls.send = [](void *context, const dp::frame *frame) {
     static_cast<std::vector<Bytes> *>(context)->emplace_back(frame->data,
                                                              frame->data + frame->length);
+    return 0;
   };
   dp::engine_sweep(engine_.get(), now, &calls);
   return sent;

@@ -236,7 +236,10 @@ public:
     uint32_t sent = 0;
     dp::sweep_calls calls{};
     calls.context = &sent;
-    calls.send = [](void *context, const dp::frame *) { ++*static_cast<uint32_t *>(context); };
+    calls.send = [](void *context, const dp::frame *) {
+      ++*static_cast<uint32_t *>(context);
+      return 0;
+    };
     dp::engine_sweep(engine_.get(), model_.now, &calls);
     RC_ASSERT(sent == model_.probes + model_.refusals);
     compare();
