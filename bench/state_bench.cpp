@@ -42,6 +42,7 @@ dp::policy make_policy() {
   dp::policy policy{};
   policy.generation = 1;
   policy.max_sessions_per_subscriber = 4096;
+  policy.icmp_error_rate = 100;
   policy.max_bindings_per_subscriber = 4096;
   policy.timeouts.udp = TIMEOUT;
   policy.timeouts.port_rest = 120;

@@ -29,7 +29,7 @@ STEP enum verdict stateless_piece(struct packet *p) {
   v = parse_transport(p, p->headers->protocol, p->headers->transport);
   if (v != VERDICT_NEXT)
     return v;
-  if (p->headers->zero_checksum) /* RFC 7915 4.5 */
+  if (p->headers->zero_checksum) /* RFC 7915 4.5: it covers what is not here */
     return drop(p, REASON_udp_zero_checksum_v4);
   p->out->source_port = p->in->source_port;
   p->out->destination_port = p->in->destination_port;

@@ -101,12 +101,14 @@ STEP bool is_no_host4(__be32 address) {
          in_net4(address, 0xe0000000, 3); /* 224/4 and 240/4 */
 }
 
-/* Not global: private, shared, link-local. The well-known prefix must not carry them (RFC
- * 6052 3.1); documentation ranges are let through, loopback is no host at all. */
+/* Not global: private, shared, link-local, IETF protocols, benchmarks (RFC 6890). The well-known
+ * prefix must not carry them (RFC 6052 3.1). Let through: documentation ranges, which labs use, and
+ * 192.88.99.0/24, which is a unicast range again (RFC 7526). Loopback is no host at all. */
 STEP bool is_private4(__be32 address) {
   return in_net4(address, 0x0a000000, 8) || in_net4(address, 0xac100000, 12) ||
          in_net4(address, 0xc0a80000, 16) || in_net4(address, 0x64400000, 10) ||
-         in_net4(address, 0xa9fe0000, 16);
+         in_net4(address, 0xa9fe0000, 16) || in_net4(address, 0xc0000000, 24) ||
+         in_net4(address, 0xc6120000, 15);
 }
 
 /* Unspecified, loopback, IPv4-mapped and -compatible (all in ::/32 here), link-local, multicast. */
@@ -129,8 +131,12 @@ STEP bool find_prefix(struct packet *p, const struct address *address) {
   return false;
 }
 
+STEP bool is_private_under(const struct prefix6 *prefix, __be32 address) {
+  return is_well_known(prefix) && is_private4(address);
+}
+
 STEP bool is_refused_private(const struct packet *p, __be32 address) {
-  return !p->policy->allow_private_ipv4 && is_well_known(p->prefix) && is_private4(address);
+  return !p->policy->allow_private_ipv4 && is_private_under(p->prefix, address);
 }
 
 #endif

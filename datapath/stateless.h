@@ -152,7 +152,7 @@ STEP enum verdict stateless_inbound(struct packet *p) {
   p->headers->stateless = 1;
   if (is_no_host4(source))
     return drop(p, REASON_bad_source);
-  if (p->headers->zero_checksum) /* RFC 7915 4.5 */
+  if (p->headers->zero_checksum && p->policy->drop_zero_checksum) /* RFC 7915 4.5 */
     return drop(p, REASON_udp_zero_checksum_v4);
   *p->prefix = p->policy->prefix[0];
   if (is_refused_private(p, source) && !p->headers->icmp_error)

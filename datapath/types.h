@@ -243,6 +243,7 @@ struct policy {
   __u32 max_sessions_per_subscriber;
   __u32 lowest_ipv6_mtu; /* from IPv4 with DF clear nothing longer goes to IPv6 in one piece */
   __u32 max_bindings_per_subscriber; /* 0: as many as sessions */
+  __u32 icmp_error_rate;             /* answers of our own, a second and worker; 0: none */
   struct timeouts timeouts;
   __u8 prefix_count;
   __u8 pool_count;
@@ -258,7 +259,8 @@ struct policy {
   __u8 usable_count;          /* of `usable`; 0: all of the pool */
   __u8 usable[MAX_POOL];      /* indices of pool addresses that do not drain */
   __u8 zero_traffic_class;    /* nor the type of service goes over */
-  __u8 pad[3];
+  __u8 drop_zero_checksum;    /* of UDP over IPv4 to a mapped host; else one is calculated */
+  __u8 pad[2];
   __u32 mtu; /* of the interface: no port of ours carries more of IPv6; 0: not known */
   struct prefix6 prefix[MAX_PREFIXES];
   struct pool_address pool[MAX_POOL]; /* sorted by address in host order */

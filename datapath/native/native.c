@@ -119,10 +119,10 @@ static enum verdict emit(struct packet *p) {
 }
 
 /* A bucket of tokens that fills up every second. */
-static bool answer_is_due(struct worker *worker) {
+static bool answer_is_due(struct worker *worker, const struct policy *policy) {
   if (worker->answers_second != worker->now) {
     worker->answers_second = worker->now;
-    worker->answers_left = ANSWERS_PER_SECOND;
+    worker->answers_left = policy->icmp_error_rate;
   }
   if (worker->answers_left == 0)
     return false;
@@ -136,7 +136,7 @@ static enum verdict answer(struct packet *p) {
 
   if (!may_be_answered(p))
     return VERDICT_DROP;
-  if (!answer_is_due(worker)) {
+  if (!answer_is_due(worker, p->policy)) {
     count(p, REASON_answer_limited);
     return VERDICT_DROP;
   }
@@ -317,6 +317,10 @@ void engine_counters(const struct engine *engine, __u64 counters[REASON_COUNT]) 
       counters[i] += __atomic_load_n(&w->counters[i], __ATOMIC_RELAXED);
 }
 
+int prefix_refuses(const struct prefix6 *prefix, __be32 address) {
+  return is_private_under(prefix, address);
+}
+
 void engine_usage(const struct engine *engine, __u32 *sessions, __u32 *bindings) {
   *sessions = __atomic_load_n(&engine->sessions.in_use, __ATOMIC_RELAXED);
   *bindings = __atomic_load_n(&engine->bindings.in_use, __ATOMIC_RELAXED);
@@ -492,7 +496,7 @@ static void sweep_held(void *context, const void *key, void *value) {
     p->head_length = at_most(in.length, HEAD_BYTES);
     p->random = next_random(worker);
     memcpy(worker->head, syn->bytes, p->head_length);
-    if (parse(p) == VERDICT_NEXT && may_be_answered(p) && answer_is_due(worker)) {
+    if (parse(p) == VERDICT_NEXT && may_be_answered(p) && answer_is_due(worker, p->policy)) {
       emit_answer(p, (struct icmp_message){ICMP4_UNREACHABLE, 3, 0}, &in, &out);
       count(p, REASON_syn_unanswered);
       sweep_send(sweep, &out);

@@ -17,7 +17,6 @@ extern "C" {
 #endif
 
 enum {
-  ANSWERS_PER_SECOND = 100,
   PROBES_PER_SWEEP = 4096, /* sessions that are due for more stay until the next sweep */
   FRAME_HEADROOM = 256,    /* bytes that must be writable before frame.data */
   FRAME_MAX = 65535,       /* longest packet */
@@ -83,8 +82,7 @@ struct fragment {
 int frame_cut(const struct frame *frame, struct fragment *fragment);
 
 /* The ICMP error that the last packet is to be answered with, or NULL. Its memory is the worker's
- * and good until the next packet. At most ANSWERS_PER_SECOND of them per worker (RFC 4443 2.4 (f)).
- */
+ * and good until the next packet. At most policy.icmp_error_rate of them a second (RFC 4443 2.4 (f)). */
 const struct frame *worker_answer(const struct worker *worker);
 
 /* Counters, and the tun engine's own events. */
@@ -97,7 +95,7 @@ struct sweep_calls {
   /* Whether a session that has not expired may stay; NULL: all may. */
   int (*keep)(void *context, const struct session_key *key, const struct session *value);
   /* A packet to send because of what the sweep found: probes and ICMP errors, at most
-   * PROBES_PER_SWEEP and ANSWERS_PER_SECOND of them. Good until the call returns. 0, or -1 where it
+   * PROBES_PER_SWEEP and policy.icmp_error_rate of them. Good until the call returns. 0, or -1 where it
    * could not be sent, which is counted. NULL: none is sent, and sessions move as if it were. */
   int (*send)(void *context, const struct frame *frame);
 };
@@ -122,6 +120,9 @@ __u64 engine_dump_bindings(struct engine *engine, __u64 cursor, struct binding_k
                            struct binding *values, __u32 limit, __u32 *count);
 __u64 engine_dump_ports(struct engine *engine, __u64 cursor, struct port_key *keys,
                         struct port *values, __u32 limit, __u32 *count);
+/* Whether the prefix must not carry that address (RFC 6052 3.1), but for allow_private_ipv4. */
+int prefix_refuses(const struct prefix6 *prefix, __be32 address);
+
 void engine_usage(const struct engine *engine, __u32 *sessions, __u32 *bindings);
 
 /* Puts entries in directly: the "given" of a packet test. 0, or -1 when the table is full or has

@@ -63,6 +63,9 @@ void write_nat64(std::string &out, const Nat64 &nat64) {
     out += fmt::format("allow = {}\n", prefixes(*nat64.allow));
   out += fmt::format("allow_private_ipv4 = {}\n", nat64.allow_private_ipv4);
   out += fmt::format("copy_traffic_class = {}\n", nat64.copy_traffic_class);
+  out += fmt::format("map_udp_zero_checksum = \"{}\"\n",
+                     nat64.map_udp_zero_checksum == ZeroChecksum::drop ? "drop" : "calculate");
+  out += fmt::format("icmp_error_rate = {}\n", nat64.icmp_error_rate);
   out += fmt::format("rst_check = \"{}\"\n", nat64.rst_check == RstCheck::off ? "off" : "window");
   out += fmt::format("inbound_refresh = {}\n", nat64.inbound_refresh);
   out += fmt::format("accounting = {}\n", nat64.accounting);

@@ -201,6 +201,18 @@ void nat64_copy_traffic_class(Checker &checker, const Field &field) {
     checker.config.nat64.copy_traffic_class = *value;
 }
 
+void nat64_map_udp_zero_checksum(Checker &checker, const Field &field) {
+  if (auto word = read_word(checker, field, {"calculate", "drop"}))
+    checker.config.nat64.map_udp_zero_checksum =
+        *word == 0 ? ZeroChecksum::calculate : ZeroChecksum::drop;
+}
+
+void nat64_icmp_error_rate(Checker &checker, const Field &field) {
+  constexpr int64_t fastest = 1000000;
+  if (auto rate = read_number(checker, field, 0, fastest))
+    checker.config.nat64.icmp_error_rate = static_cast<uint32_t>(*rate);
+}
+
 void nat64_rst_check(Checker &checker, const Field &field) {
   if (auto word = read_word(checker, field, {"window", "off"}))
     checker.config.nat64.rst_check = *word == 0 ? RstCheck::window : RstCheck::off;
@@ -298,6 +310,8 @@ constexpr Key nat64_keys[] = {{"prefix", nat64_prefix},
                               {"allow", nat64_allow},
                               {"allow_private_ipv4", nat64_allow_private_ipv4},
                               {"copy_traffic_class", nat64_copy_traffic_class},
+                              {"map_udp_zero_checksum", nat64_map_udp_zero_checksum},
+                              {"icmp_error_rate", nat64_icmp_error_rate},
                               {"rst_check", nat64_rst_check},
                               {"inbound_refresh", nat64_inbound_refresh},
                               {"accounting", nat64_accounting},

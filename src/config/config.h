@@ -20,6 +20,7 @@ enum class Engine { automatic, tun };
 enum class Synthesize { missing, always };
 enum class Filtering { endpoint, address };
 enum class RstCheck { window, off };
+enum class ZeroChecksum { calculate, drop };
 
 struct Nvi {
   std::string name = "nvi0";
@@ -55,6 +56,8 @@ struct Nat64 {
   std::optional<std::vector<Prefix6>> allow; // not given: the directly connected prefixes
   bool allow_private_ipv4 = false;
   bool copy_traffic_class = true; // to the type of service, and back; else zero
+  ZeroChecksum map_udp_zero_checksum = ZeroChecksum::calculate;
+  uint32_t icmp_error_rate = 100; // a second and worker; 0: none
   RstCheck rst_check = RstCheck::window;
   bool inbound_refresh = true;
   uint16_t lowest_ipv6_mtu = 1280; // RFC 7915 4

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "viaductd/policy.h"
 
+#include "datapath/native/native.h"
+
 #include <algorithm>
 #include <arpa/inet.h>
 #include <array>
@@ -45,22 +47,6 @@ uint32_t seconds(std::chrono::seconds span) {
   return static_cast<uint32_t>(span.count());
 }
 
-// What RFC 6052 3.1 keeps out of the well-known prefix, as the data path has it (rfc6052.h).
-bool is_private(const Ipv4 &address) {
-  constexpr std::array<Prefix4, 5> ranges{{{{{10, 0, 0, 0}}, 8},
-                                           {{{100, 64, 0, 0}}, 10},
-                                           {{{169, 254, 0, 0}}, 16},
-                                           {{{172, 16, 0, 0}}, 12},
-                                           {{{192, 168, 0, 0}}, 16}}};
-  return std::any_of(ranges.begin(), ranges.end(),
-                     [&](const Prefix4 &range) { return range.contains(address); });
-}
-
-bool is_well_known(const dp::session &value) { // 64:ff9b::/96, RFC 6052 2.1
-  constexpr std::array<uint8_t, 16> prefix{0x00, 0x64, 0xff, 0x9b};
-  return value.prefix_length == 96 && std::equal(prefix.begin(), prefix.end(), value.prefix.byte);
-}
-
 template <typename From, typename To, size_t Size>
 uint8_t fill(const std::vector<From> &from, To (&to)[Size]) {
   size_t count = std::min(from.size(), Size);
@@ -93,6 +79,8 @@ dp::policy make_policy(const config::Nat64 &nat64, const std::vector<Prefix6> &c
   policy.allow_private_ipv4 = nat64.allow_private_ipv4;
   policy.accounting = nat64.accounting;
   policy.zero_traffic_class = !nat64.copy_traffic_class;
+  policy.drop_zero_checksum = nat64.map_udp_zero_checksum == config::ZeroChecksum::drop;
+  policy.icmp_error_rate = nat64.icmp_error_rate;
   policy.prefix_count = fill(nat64.prefixes, policy.prefix);
   policy.pool_count = fill(nat64.pool4, policy.pool);
   for (uint8_t i = 0; i < policy.pool_count; i++) {
@@ -199,8 +187,8 @@ bool still_allowed(const dp::policy &policy, const dp::session_key &key, const d
   bool unmapped = std::none_of(maps.begin(), maps.end(), [&](const dp::mapping &one) {
     return from_datapath(one.inside, one.inside_length).contains(inside);
   });
-  bool remote_stays = policy.allow_private_ipv4 || !is_well_known(value) ||
-                      !is_private(Ipv4::from_network_order(key.remote_address));
+  dp::prefix6 prefix{.address = value.prefix, .length = value.prefix_length, .pad = {}};
+  bool remote_stays = policy.allow_private_ipv4 || !dp::prefix_refuses(&prefix, key.remote_address);
   return fit != StaticBindings::Fit::contradicts && prefix_stays && (port_stays || bound) &&
          (host_stays || bound) && unmapped && remote_stays;
 }

@@ -44,6 +44,7 @@ dp::policy default_policy() {
   dp::policy policy{};
   policy.generation = 1;
   policy.max_sessions_per_subscriber = 4096;
+  policy.icmp_error_rate = 100;
   policy.timeouts = {.udp = 300, // RFC 6146 section 4
                      .tcp_established = 7200,
                      .tcp_transitory = 240,
@@ -152,6 +153,14 @@ PolicyChange with_port_rest(uint32_t seconds) {
 
 PolicyChange with_zero_traffic_class() {
   return [](dp::policy &policy) { policy.zero_traffic_class = 1; };
+}
+
+PolicyChange with_zero_checksum_dropped() {
+  return [](dp::policy &policy) { policy.drop_zero_checksum = 1; };
+}
+
+PolicyChange with_icmp_error_rate(uint32_t a_second) {
+  return [=](dp::policy &policy) { policy.icmp_error_rate = a_second; };
 }
 
 PolicyChange with_mtu(uint32_t mtu) {

@@ -121,6 +121,8 @@ PolicyChange with_subscriber_prefix(uint8_t bits);
 PolicyChange with_private_ipv4_allowed();
 PolicyChange with_lowest_ipv6_mtu(uint32_t bytes);
 PolicyChange with_zero_traffic_class();
+PolicyChange with_zero_checksum_dropped();
+PolicyChange with_icmp_error_rate(uint32_t a_second);
 PolicyChange with_mtu(uint32_t mtu); // of the interface
 PolicyChange without_accounting();
 PolicyChange with_binding_quota(uint32_t bindings);

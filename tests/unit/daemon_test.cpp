@@ -46,6 +46,8 @@ TEST(MakePolicy, TakesEveryLimit) {
   nat64.allow_private_ipv4 = true;
   nat64.accounting = false;
   nat64.copy_traffic_class = false;
+  nat64.map_udp_zero_checksum = config::ZeroChecksum::drop;
+  nat64.icmp_error_rate = 7;
   nat64.subscriber_prefix = 56;
   nat64.max_sessions_per_subscriber = 77;
   using std::chrono::seconds;
@@ -62,6 +64,8 @@ TEST(MakePolicy, TakesEveryLimit) {
   EXPECT_EQ(policy.allow_private_ipv4, 1);
   EXPECT_EQ(policy.accounting, 0);
   EXPECT_EQ(policy.zero_traffic_class, 1);
+  EXPECT_EQ(policy.drop_zero_checksum, 1);
+  EXPECT_EQ(policy.icmp_error_rate, 7u);
   EXPECT_EQ(policy.timeouts.udp, 301U);
   EXPECT_EQ(policy.timeouts.tcp_established, 7201U);
   EXPECT_EQ(policy.timeouts.tcp_transitory, 241U);

@@ -56,6 +56,7 @@ protected:
     ASSERT_NE(engine_, nullptr);
     dp::policy policy{};
     policy.max_sessions_per_subscriber = 1000;
+    policy.icmp_error_rate = 100;
     policy.timeouts.udp = 300;
     policy.timeouts.fragment = 2;
     policy.lowest_ipv6_mtu = 1280;

@@ -79,6 +79,7 @@ policy make_policy(uint32_t generation, size_t first_pool, size_t pools) {
   policy policy{};
   policy.generation = generation;
   policy.max_sessions_per_subscriber = QUOTA;
+  policy.icmp_error_rate = 100;
   // Anchors are UDP; the rest hardly lives.
   policy.timeouts.udp = 4;
   policy.timeouts.tcp_established = 2;

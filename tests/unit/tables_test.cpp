@@ -25,6 +25,7 @@ dp::policy make_policy() {
   dp::policy policy{};
   policy.generation = 1;
   policy.max_sessions_per_subscriber = 100'000;
+  policy.icmp_error_rate = 100;
   policy.timeouts.udp = UDP_TIMEOUT;
   policy.subscriber_prefix = 64;
   policy.accounting = 1;

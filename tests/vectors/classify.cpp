@@ -10,9 +10,10 @@ namespace {
 
 const Ipv6 server6 = pref64(server4);
 
-const Ipv4 private_hosts[] = {address4("10.1.2.3"),     address4("172.16.0.1"),
-                              address4("172.31.255.1"), address4("192.168.1.1"),
-                              address4("100.64.0.1"),   address4("169.254.1.1")};
+const Ipv4 private_hosts[] = {
+    address4("10.1.2.3"),    address4("172.16.0.1"),     address4("192.0.0.1"),
+    address4("198.18.0.1"),  address4("198.19.255.255"), address4("172.31.255.1"),
+    address4("192.168.1.1"), address4("100.64.0.1"),     address4("169.254.1.1")};
 
 Packet datagram() {
   return udp(1234, 53) / payload(8);
