@@ -212,12 +212,14 @@ void table_reclaim(struct table *table) {
 
 /* --- the table -------------------------------------------------------------------------------- */
 
-/* Memory that is touched only when it is used: a large ceiling costs nothing while tables are
- * small. */
-static void *reserve(size_t size) {
+void *memory_reserve(size_t size) {
   void *memory =
       mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  return memory == MAP_FAILED ? NULL : memory;
+
+  if (memory == MAP_FAILED)
+    return NULL;
+  madvise(memory, size, MADV_HUGEPAGE);
+  return memory;
 }
 
 static size_t entries_size(const struct table *table) {
@@ -243,8 +245,8 @@ bool table_init(struct table *table, struct epochs *epochs, __u32 capacity, __u3
   table->bucket_mask = buckets - 1;
   if (getrandom(table->hash_key, sizeof table->hash_key, 0) != (long)sizeof table->hash_key)
     return false;
-  table->entries = reserve(entries_size(table));
-  table->buckets = reserve(buckets_size(table));
+  table->entries = memory_reserve(entries_size(table));
+  table->buckets = memory_reserve(buckets_size(table));
   table->stripes = calloc(STRIPES, sizeof(int));
   if (!table->entries || !table->buckets || !table->stripes) {
     table_free(table);

@@ -81,6 +81,11 @@ typedef void (*table_visit)(void *context, const void *key, void *value);
 __u64 table_walk(struct table *table, __u64 cursor, __u32 buckets, table_visit visit,
                  void *context);
 
+/* Zeroed memory that is touched only when it is used: a large ceiling costs nothing while tables are
+ * small. In huge pages where the kernel has them: lookups go anywhere in it, and with small pages
+ * each would miss the TLB, too. NULL: there is none; given back by munmap. */
+void *memory_reserve(size_t size);
+
 /* SipHash-1-3 (Aumasson, Bernstein: SipHash, 2012; one compression and three final rounds). */
 __u64 siphash(const __u64 key[2], const __u8 *bytes, __u32 length);
 

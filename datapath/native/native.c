@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 
 #define HEAD_BYTES 256
@@ -17,6 +18,8 @@
 #define UNROLLED
 
 #include "datapath/packet.h"
+
+enum { HINTS_SIZE = PORT_HINTS * sizeof(struct port_hints) };
 
 struct engine {
   struct epochs epochs;
@@ -241,7 +244,7 @@ struct engine *engine_new(__u32 max_sessions) {
   memset(engine, 0, sizeof *engine);
   epochs_init(&engine->epochs);
   engine->policy = calloc(1, sizeof(struct policy));
-  engine->hints = calloc(PORT_HINTS, sizeof(struct port_hints)); /* touched only where used */
+  engine->hints = memory_reserve(HINTS_SIZE);
   engine->sweeper = worker_make(engine);
   engine->reassembly = reassembly_new();
   if (!engine->policy || !engine->hints || !engine->sweeper || !engine->reassembly ||
@@ -278,7 +281,8 @@ void engine_free(struct engine *engine) {
   table_free(&engine->peers);
   table_free(&engine->held);
   reassembly_free(engine->reassembly);
-  free(engine->hints);
+  if (engine->hints)
+    munmap(engine->hints, HINTS_SIZE);
   free(engine->policy);
   free(engine);
 }
