@@ -202,6 +202,9 @@ std::string status_text(const json &item) {
     dns64 += ", restarts: " + text(item, "dns64", "restarts");
   if (!text(item, "dns64", "detail").empty())
     dns64 += " (" + text(item, "dns64", "detail") + ")";
+  std::string offloads = list_text(item, "offloads");
+  if (const std::string refused = list_text(item, "offloads_refused"); !refused.empty())
+    offloads += " (refused: " + refused + ")";
   const std::array<std::pair<const char *, std::string>, 11> lines = {{
       {"version", text(item, "version")},
       {"running", duration_text(member(item, "uptime_seconds")) + ", pid " + text(item, "pid")},
@@ -209,7 +212,7 @@ std::string status_text(const json &item) {
       {"engine", text(item, "engine")},
       {"interface", text(item, "interface")},
       {"workers", text(item, "workers")},
-      {"offloads", list_text(item, "offloads")},
+      {"offloads", offloads},
       {"prefixes", list_text(item, "prefixes")},
       {"sessions", text(item, "sessions") + " of " + text(item, "sessions_limit")},
       {"bindings", text(item, "bindings")},

@@ -81,6 +81,21 @@ struct fragment {
  * one. */
 int frame_cut(const struct frame *frame, struct fragment *fragment);
 
+/* One of the packets that a super-packet stands for. */
+struct segment {
+  __u8 header[128]; /* network and transport header: 60 bytes each at most */
+  __u32 header_length;
+  const __u8 *data; /* the payload: in the frame's memory */
+  __u32 length;     /* of the payload */
+  __u32 number;     /* from 0 */
+};
+
+/* The segment behind `segment`, in its place; at first it must be all zeros. `frame` is TCP or UDP
+ * without IPv6 extension headers, and says where its transport header is and how long segments are.
+ * Its checksum does not matter: each segment has its own, calculated. 0: that was the last one, or
+ * this is no super-packet. A super-packet without payload is one segment. */
+int frame_segment(const struct frame *frame, struct segment *segment);
+
 /* The ICMP error that the last packet is to be answered with, or NULL. Its memory is the worker's
  * and good until the next packet. At most policy.icmp_error_rate of them a second (RFC 4443 2.4 (f)). */
 const struct frame *worker_answer(const struct worker *worker);

@@ -59,7 +59,13 @@ void nvi_engine(Checker &checker, const Field &field) {
     checker.config.nvi.engine = *word == 0 ? Engine::automatic : Engine::tun;
 }
 
-constexpr Key nvi_keys[] = {{"name", nvi_name}, {"engine", nvi_engine}, {"direct", nullptr}};
+void nvi_spin_us(Checker &checker, const Field &field) {
+  if (auto microseconds = read_number(checker, field, 0, 1000))
+    checker.config.nvi.spin_us = static_cast<uint16_t>(*microseconds);
+}
+
+constexpr Key nvi_keys[] = {
+    {"name", nvi_name}, {"engine", nvi_engine}, {"spin_us", nvi_spin_us}, {"direct", nullptr}};
 
 void nvi(Checker &checker, const Field &field) {
   read_table(checker, field, nvi_keys);

@@ -25,6 +25,7 @@ enum class ZeroChecksum { calculate, drop };
 struct Nvi {
   std::string name = "nvi0";
   Engine engine = Engine::automatic;
+  uint16_t spin_us = 0; // how long at most an empty queue is asked again, in microseconds
   bool operator==(const Nvi &) const = default;
 };
 

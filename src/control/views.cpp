@@ -216,6 +216,7 @@ json status_item(const Status &status) {
           {"configuration", status.configuration},
           {"workers", status.workers},
           {"offloads", status.offloads},
+          {"offloads_refused", status.offloads_refused},
           {"prefixes", status.prefixes},
           {"sessions", status.usage.sessions},
           {"sessions_limit", status.usage.sessions_limit},

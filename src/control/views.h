@@ -32,7 +32,8 @@ struct Status {
   uint64_t uptime_seconds = 0;
   std::string configuration; // path
   unsigned workers = 0;
-  std::vector<std::string> offloads;
+  std::vector<std::string> offloads;         // in use
+  std::vector<std::string> offloads_refused; // given, and refused when used
   std::vector<std::string> prefixes;
   tables::Usage usage;
   Dns64Status dns64;

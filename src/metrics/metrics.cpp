@@ -22,9 +22,11 @@ void write_daemon(Exposition &out, const control::Status &status) {
   out.family("viaduct_workers", Type::gauge, "Threads that translate packets");
   out.sample({}, uint64_t{status.workers});
   out.family("viaduct_offload_enabled", Type::gauge,
-             "1 for each offload of the interface that is in use");
+             "1 for each offload of the interface that is in use, 0 where the kernel refuses it");
   for (const auto &offload : status.offloads)
     out.sample({{"offload", offload}}, uint64_t{1});
+  for (const auto &offload : status.offloads_refused)
+    out.sample({{"offload", offload}}, uint64_t{0});
 }
 
 // UDP and ICMP have one state, TCP those of RFC 6146 3.5.2.

@@ -25,13 +25,22 @@ constexpr unsigned max_queues = 256; // the kernel's MAX_TAP_QUEUES
 constexpr int vnet_header_size = 10;
 constexpr short tun_flags = IFF_TUN | IFF_NO_PI | IFF_MULTI_QUEUE | IFF_VNET_HDR;
 
+// Newer than Debian 12's kernel headers: Linux 6.2, which wants both or none.
+#ifndef TUN_F_USO4
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
+
 struct Offload {
   unsigned flag;
-  const char *name;
+  std::array<const char *, 2> names;
 };
-// In the order in which they are given up: each needs those before it.
-constexpr std::array<Offload, 4> offload_list = {
-    {{TUN_F_CSUM, "csum"}, {TUN_F_TSO4, "tso4"}, {TUN_F_TSO6, "tso6"}, {TUN_F_TSO_ECN, "tso_ecn"}}};
+// In the order in which they are given up, from the last: each needs those before it.
+constexpr std::array<Offload, 5> offload_list = {{{TUN_F_CSUM, {"csum", nullptr}},
+                                                  {TUN_F_TSO4, {"tso4", nullptr}},
+                                                  {TUN_F_TSO6, {"tso6", nullptr}},
+                                                  {TUN_F_TSO_ECN, {"tso_ecn", nullptr}},
+                                                  {TUN_F_USO4 | TUN_F_USO6, {"uso4", "uso6"}}}};
 
 Error busy(const std::string &name) {
   return error("interface {} is already in use by another viaductd or another program: stop it, or "
@@ -108,15 +117,16 @@ Result<Fd> attach(const std::string &name) {
   return fd;
 }
 
-// The most the kernel grants. The USO flags stay off: this version's translation does not cut UDP
-// super-packets.
+// The most the kernel grants.
 Result<std::vector<std::string>> set_offloads(const Fd &queue, const std::string &name) {
   for (size_t count = offload_list.size();; --count) {
     unsigned flags = 0;
     std::vector<std::string> names;
     for (size_t i = 0; i < count; ++i) {
       flags |= offload_list[i].flag;
-      names.emplace_back(offload_list[i].name);
+      for (const char *one : offload_list[i].names)
+        if (one != nullptr)
+          names.emplace_back(one);
     }
     if (::ioctl(queue.get(), TUNSETOFFLOAD, static_cast<unsigned long>(flags)) == 0)
       return names;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
 // Tun: the device file's side of the NAT virtual interface. One descriptor per queue; each packet
-// on it has a struct virtio_net_hdr (10 bytes) in front, so that TCP super-packets and partial
+// on it has a struct virtio_net_hdr (10 bytes) in front, so that super-packets and partial
 // checksums cross whole.
 //
 // The interface is persistent: it and its routes stay when the daemon dies, and the next one adopts
@@ -35,7 +35,7 @@ public:
   // the queue it was last written to, and a sweep may write thousands. False: it was not taken.
   bool send(std::span<const uint8_t> packet);
 
-  // What the kernel may leave to us: of "csum", "tso4", "tso6", "tso_ecn".
+  // What the kernel may leave to us: of "csum", "tso4", "tso6", "tso_ecn", "uso4", "uso6".
   const std::vector<std::string> &offloads() const { return offloads_; }
 
   // The interface goes away when this Tun is destroyed (at once: the descriptors close then).

@@ -6,6 +6,10 @@ namespace viaduct::nvi {
 namespace {
 
 constexpr uint32_t SMALLEST_TCP_HEADER = 20;
+constexpr uint32_t UDP_HEADER = 8;
+constexpr uint32_t IPV6_HEADER = 40;
+constexpr uint32_t SMALLEST_IPV6_MTU = 1280; // RFC 8200 5; [nat64] lowest_ipv6_mtu is not less
+constexpr uint8_t IPV4_DF = 0x40;            // in the seventh byte
 
 // Which headers a packet of ours has: one network header, then TCP or UDP.
 bool is_ipv6(const dp::frame &frame) {
@@ -29,8 +33,29 @@ uint32_t tcp_header_length(const dp::frame &frame, uint32_t offset) {
   return length >= SMALLEST_TCP_HEADER && offset + length <= frame.length ? length : 0;
 }
 
+// A UDP header whose length is the packet's: all the datagrams' together.
+uint32_t udp_header_length(const dp::frame &frame, uint32_t offset) {
+  if (offset + UDP_HEADER > frame.length)
+    return 0;
+  uint32_t length = frame.data[offset + 4] << 8U | frame.data[offset + 5];
+  return offset + length == frame.length ? UDP_HEADER : 0;
+}
+
 uint8_t without_ecn(uint8_t type) {
   return type & static_cast<uint8_t>(~VNET_GSO_ECN);
+}
+
+// The header of a super-packet of this type; 0 where there is none such, or of another family.
+uint32_t transport_header_length(uint8_t type, const dp::frame &frame, uint32_t offset) {
+  switch (type) {
+  case VNET_GSO_TCPV4:
+  case VNET_GSO_TCPV6:
+    return is_ipv6(frame) == (type == VNET_GSO_TCPV6) ? tcp_header_length(frame, offset) : 0;
+  case VNET_GSO_UDP_L4:
+    return udp_header_length(frame, offset);
+  default:
+    return 0;
+  }
 }
 
 } // namespace
@@ -44,17 +69,24 @@ bool take_offloads(const VnetHeader &header, dp::frame &frame) {
   uint8_t type = without_ecn(header.gso_type);
   if (type == VNET_GSO_NONE)
     return true;
-  // Segments get their checksums from the partial one, so there is one; UDP's are not asked for.
-  if ((type != VNET_GSO_TCPV4 && type != VNET_GSO_TCPV6) || !frame.partial_checksum ||
-      header.gso_size == 0)
+  if (type == VNET_GSO_UDP_L4 && type != header.gso_type) // TCP alone has such a mark
     return false;
-  uint32_t tcp = tcp_header_length(frame, header.csum_start);
-  if (tcp == 0 || is_ipv6(frame) != (type == VNET_GSO_TCPV6))
+  // Segments get their checksums from the partial one, so there is one.
+  if (!frame.partial_checksum || header.gso_size == 0)
     return false;
-  uint32_t payload = frame.length - header.csum_start - tcp;
+  uint32_t transport = transport_header_length(type, frame, header.csum_start);
+  if (transport == 0)
+    return false;
+  uint32_t payload = frame.length - header.csum_start - transport;
+  frame.transport = header.csum_start;
   frame.segment_size = header.gso_size;
   frame.segments = payload == 0 ? 1 : (payload + header.gso_size - 1) / header.gso_size;
   return true;
+}
+
+bool must_be_taken_apart(const VnetHeader &header, const dp::frame &frame) {
+  return header.gso_type == VNET_GSO_UDP_L4 && !is_ipv6(frame) && !(frame.data[6] & IPV4_DF) &&
+         IPV6_HEADER + UDP_HEADER + frame.segment_size > SMALLEST_IPV6_MTU;
 }
 
 bool give_offloads(VnetHeader &header, const dp::frame &frame, uint32_t old_length) {
@@ -73,13 +105,15 @@ bool give_offloads(VnetHeader &header, const dp::frame &frame, uint32_t old_leng
     header.hdr_len = 0;
     return true;
   }
-  if (protocol != dp::PROTOCOL_TCP)
+  bool udp = header.gso_type == VNET_GSO_UDP_L4;
+  if (protocol != (udp ? dp::PROTOCOL_UDP : dp::PROTOCOL_TCP))
     return false;
   header.gso_size = static_cast<uint16_t>(frame.segment_size);
   uint8_t ecn = header.gso_type & VNET_GSO_ECN;
-  header.gso_type = (is_ipv6(frame) ? VNET_GSO_TCPV6 : VNET_GSO_TCPV4) | ecn;
-  header.hdr_len =
-      static_cast<uint16_t>(frame.transport + tcp_header_length(frame, frame.transport));
+  if (!udp)
+    header.gso_type = (is_ipv6(frame) ? VNET_GSO_TCPV6 : VNET_GSO_TCPV4) | ecn;
+  uint32_t transport = udp ? UDP_HEADER : tcp_header_length(frame, frame.transport);
+  header.hdr_len = static_cast<uint16_t>(frame.transport + transport);
   return true;
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // The header that stands before each packet on a tun with IFF_VNET_HDR (struct virtio_net_hdr, in
-// host order): partial checksums and segmentation. A TCP super-packet crosses whole: only its
-// header lengths and its family change here.
+// host order): partial checksums and segmentation. A super-packet of TCP or UDP crosses whole: only
+// its header lengths and its family change here.
 #pragma once
 
 #include "datapath/native/native.h"
@@ -27,15 +27,21 @@ constexpr uint8_t VNET_NEEDS_CSUM = 1;
 constexpr uint8_t VNET_GSO_NONE = 0;
 constexpr uint8_t VNET_GSO_TCPV4 = 1;
 constexpr uint8_t VNET_GSO_TCPV6 = 4;
+constexpr uint8_t VNET_GSO_UDP_L4 = 5; // datagrams of one size, of either family; Linux 6.2
 constexpr uint8_t VNET_GSO_ECN = 0x80; // beside the type: the first segment alone carries CWR
 
-// Fills `frame` from what the kernel said; data and length are set already. False: the header does
-// not fit the packet.
+// Fills `frame` from what the kernel said; data and length are set already. Its transport header is
+// said only of super-packets. False: the header does not fit the packet.
 bool take_offloads(const VnetHeader &header, dp::frame &frame);
+
+// TCP's segments may be made smaller on the way, UDP's datagrams may not: a super-packet of them
+// that came from IPv4 with DF clear, and might have to be fragmented for IPv6, is taken apart
+// first.
+bool must_be_taken_apart(const VnetHeader &header, const dp::frame &frame);
 
 // After a packet was translated: the header it goes back with. `old_length` is its length before.
 // False: the checksum that is left to do was not the one that was translated, or the segments are
-// not TCP's.
+// of another protocol.
 bool give_offloads(VnetHeader &header, const dp::frame &frame, uint32_t old_length);
 
 } // namespace viaduct::nvi

@@ -2,14 +2,18 @@
 #include "nvi/worker.h"
 
 #include "base/clock.h"
+#include "nvi/spin.h"
 #include "nvi/vnet.h"
 
 #include <array>
 #include <cerrno>
+#include <cstring>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 namespace viaduct::nvi {
 
@@ -18,81 +22,187 @@ namespace {
 // How many packets are taken before others (the sweep, a new policy) get their turn.
 constexpr int BATCH = 64;
 
-// How often an empty queue is asked again before the thread sleeps: waking up costs more than a
-// small packet does.
-constexpr int SPINS = 50;
-
-// One packet's memory: room for headers that grow, then the packet.
+// One packet's memory: room for headers that grow and for the vnet header, then the packet. A
+// little more than the largest packet, so that a larger one shows.
 struct Buffer {
-  std::array<uint8_t, dp::FRAME_HEADROOM> headroom;
-  // A little more than the largest packet, so that a larger one shows.
-  std::array<uint8_t, 65536 + 128> packet;
+  static constexpr size_t ROOM = 65536 + 128;
+  alignas(64) std::array<uint8_t, dp::FRAME_HEADROOM + ROOM> bytes;
+  uint8_t *packet() { return bytes.data() + dp::FRAME_HEADROOM; }
 };
 
-void send(dp::worker *worker, int queue, VnetHeader header, const dp::frame &frame) {
-  std::array<iovec, 2> parts{{{&header, sizeof header}, {frame.data, frame.length}}};
-  if (writev(queue, parts.data(), parts.size()) < 0)
-    dp::worker_count(worker, dp::REASON_tun_write_failed, 1);
+// Straight to the kernel: in a program with threads each read() of the C library makes the thread
+// cancellable and back, which nobody needs here and a small packet notices.
+ssize_t read_from(int queue, void *bytes, size_t size) {
+  return syscall(SYS_read, queue, bytes, size);
+}
+ssize_t write_to(int queue, const void *bytes, size_t size) {
+  return syscall(SYS_write, queue, bytes, size);
 }
 
-void send_cut(dp::worker *worker, int queue, const dp::frame &frame) {
+// Says something about this kind of packet, and not about the moment.
+bool is_lasting(int error) {
+  return error != EAGAIN && error != ENOMEM && error != ENOBUFS && error != EINTR;
+}
+
+// One worker's queue, and what it needs to deal with a packet.
+class Queue {
+public:
+  Queue(dp::worker *worker, int queue, Refusals &refusals)
+      : worker_(worker), queue_(queue), refusals_(refusals), in_(std::make_unique<Buffer>()),
+        datagram_(std::make_unique<Buffer>()) {}
+
+  // Reads packets and deals with them; how many there were.
+  int pump_batch();
+
+private:
+  bool pump();
+  void process(const VnetHeader &header, dp::frame &frame);
+  void take_apart(const dp::frame &frame);
+
+  bool write(const VnetHeader &header, const dp::frame &frame) const;
+  bool write_parts(std::span<const uint8_t> head, std::span<const uint8_t> data) const;
+  void send(const VnetHeader &header, const dp::frame &frame);
+  void send_super(const VnetHeader &header, const dp::frame &frame);
+  bool send_segments(const dp::frame &frame);
+  void send_fragments(const dp::frame &frame);
+  void count(dp::reason reason) { dp::worker_count(worker_, reason, 1); }
+
+  dp::worker *worker_;
+  int queue_;
+  Refusals &refusals_;
+  std::unique_ptr<Buffer> in_;
+  std::unique_ptr<Buffer> datagram_; // of a super-packet that was taken apart
+};
+
+// --- writing -------------------------------------------------------------------------------------
+
+// Where there is room before the packet (all but our own answers), header and packet are written in
+// one piece: a vector of two costs twice as much as the header's ten bytes.
+bool Queue::write(const VnetHeader &header, const dp::frame &frame) const {
+  uint8_t *start = frame.data - sizeof header;
+  std::memcpy(start, &header, sizeof header);
+  return write_to(queue_, start, sizeof header + frame.length) >= 0;
+}
+
+bool Queue::write_parts(std::span<const uint8_t> head, std::span<const uint8_t> data) const {
   VnetHeader header{};
-  dp::fragment fragment{};
-  while (dp::frame_cut(&frame, &fragment)) {
-    std::array<iovec, 3> parts{{{&header, sizeof header},
-                                {fragment.header, sizeof fragment.header},
-                                {const_cast<uint8_t *>(fragment.data), fragment.length}}};
-    if (writev(queue, parts.data(), parts.size()) < 0)
-      dp::worker_count(worker, dp::REASON_tun_write_failed, 1);
+  std::array<iovec, 3> parts{{{&header, sizeof header},
+                              {const_cast<uint8_t *>(head.data()), head.size()},
+                              {const_cast<uint8_t *>(data.data()), data.size()}}};
+  return writev(queue_, parts.data(), parts.size()) >= 0;
+}
+
+void Queue::send(const VnetHeader &header, const dp::frame &frame) {
+  if (header.gso_type != VNET_GSO_NONE)
+    send_super(header, frame);
+  else if (!write(header, frame))
+    count(dp::REASON_tun_write_failed);
+}
+
+// Whole, or in segments where that is refused. It is the packet's kind that is refused only if its
+// segments are not: an interface that is down refuses both.
+void Queue::send_super(const VnetHeader &header, const dp::frame &frame) {
+  const Super kind = kind_of(header, frame);
+  bool tried = !refusals_.off(kind);
+  if (tried && write(header, frame))
+    return refusals_.taken(kind);
+  int error = errno;
+  if (!send_segments(frame)) {
+    count(dp::REASON_tun_write_failed);
+  } else if (tried) {
+    count(dp::REASON_super_packet_refused);
+    if (is_lasting(error))
+      refusals_.refused(kind);
   }
 }
 
-// One packet through the data path: it goes on, or an answer goes back, or nothing.
-void process(dp::worker *worker, int queue, VnetHeader &header, dp::frame &frame) {
+bool Queue::send_segments(const dp::frame &frame) {
+  dp::segment segment{};
+  while (dp::frame_segment(&frame, &segment))
+    if (!write_parts({segment.header, segment.header_length}, {segment.data, segment.length})) {
+      if (segment.number == 0)
+        return false;
+      count(dp::REASON_tun_write_failed);
+    }
+  return segment.data != nullptr;
+}
+
+void Queue::send_fragments(const dp::frame &frame) {
+  dp::fragment fragment{};
+  while (dp::frame_cut(&frame, &fragment))
+    if (!write_parts(fragment.header, {fragment.data, fragment.length}))
+      count(dp::REASON_tun_write_failed);
+}
+
+// --- one packet ----------------------------------------------------------------------------------
+
+// Through the data path: it goes on, or an answer goes back, or nothing.
+void Queue::process(const VnetHeader &came, dp::frame &frame) {
+  VnetHeader header = came;
   uint32_t old_length = frame.length;
   dp::reason reason = dp::REASON_none;
-  if (dp::translate_frame(worker, &frame, &reason) != dp::VERDICT_FORWARD) {
-    if (const dp::frame *answer = dp::worker_answer(worker))
-      send(worker, queue, VnetHeader{}, *answer);
+  if (dp::translate_frame(worker_, &frame, &reason) != dp::VERDICT_FORWARD) {
+    const dp::frame *answer = dp::worker_answer(worker_);
+    if (answer && !write_parts({}, {answer->data, answer->length}))
+      count(dp::REASON_tun_write_failed);
   } else if (frame.longest_piece != 0) {
-    send_cut(worker, queue, frame);
+    send_fragments(frame);
   } else if (!give_offloads(header, frame, old_length)) {
-    dp::worker_count(worker, dp::REASON_bad_offload, 1);
+    count(dp::REASON_bad_offload);
   } else {
-    send(worker, queue, header, frame);
+    send(header, frame);
+  }
+}
+
+// Each datagram goes its way as if it had come alone.
+void Queue::take_apart(const dp::frame &frame) {
+  dp::segment segment{};
+  if (frame.data[9] != dp::PROTOCOL_UDP) // what stands where the header says is not its transport
+    return count(dp::REASON_tun_bad_frame);
+  while (dp::frame_segment(&frame, &segment)) {
+    dp::frame one{};
+    one.data = datagram_->packet();
+    one.length = segment.header_length + segment.length;
+    one.segments = 1;
+    std::memcpy(one.data, segment.header, segment.header_length);
+    std::memcpy(one.data + segment.header_length, segment.data, segment.length);
+    process({}, one);
   }
 }
 
 // Reads one packet and deals with it; false when the queue is empty.
-bool pump(dp::worker *worker, int queue, Buffer &buffer) {
+bool Queue::pump() {
   VnetHeader header{};
-  std::array<iovec, 2> parts{
-      {{&header, sizeof header}, {buffer.packet.data(), buffer.packet.size()}}};
-  ssize_t got = readv(queue, parts.data(), parts.size());
+  uint8_t *start = in_->packet() - sizeof header;
+  ssize_t got = read_from(queue_, start, sizeof header + Buffer::ROOM);
   if (got < 0)
     return errno == EINTR;
   if (got == 0)
     return false;
 
   dp::frame frame{};
-  frame.data = buffer.packet.data();
+  frame.data = in_->packet();
   frame.length = static_cast<uint32_t>(got) - static_cast<uint32_t>(sizeof header);
-  if (got < static_cast<ssize_t>(sizeof header) || frame.length >= buffer.packet.size() ||
+  if (got >= static_cast<ssize_t>(sizeof header))
+    std::memcpy(&header, start, sizeof header);
+  if (got < static_cast<ssize_t>(sizeof header) || frame.length >= Buffer::ROOM ||
       !take_offloads(header, frame))
-    dp::worker_count(worker, dp::REASON_tun_bad_frame, 1);
+    count(dp::REASON_tun_bad_frame);
+  else if (must_be_taken_apart(header, frame))
+    take_apart(frame);
   else
-    process(worker, queue, header, frame);
+    process(header, frame);
   return true;
 }
 
-bool pump_batch(dp::worker *worker, int queue, Buffer &buffer) {
+int Queue::pump_batch() {
   int done = 0;
-  dp::worker_set_now(worker, monotonic_seconds());
-  dp::worker_enter(worker);
-  while (done < BATCH && pump(worker, queue, buffer))
+  dp::worker_set_now(worker_, monotonic_seconds());
+  dp::worker_enter(worker_);
+  while (done < BATCH && pump())
     done++;
-  dp::worker_leave(worker);
-  return done > 0;
+  dp::worker_leave(worker_);
+  return done;
 }
 
 void relax() {
@@ -103,9 +213,12 @@ void relax() {
 
 } // namespace
 
-Result<std::unique_ptr<Workers>> Workers::start(dp::engine *engine,
-                                                const std::vector<int> &queues) {
+// --- threads -------------------------------------------------------------------------------------
+
+Result<std::unique_ptr<Workers>> Workers::start(dp::engine *engine, const std::vector<int> &queues,
+                                                std::chrono::microseconds spin) {
   std::unique_ptr<Workers> workers(new Workers);
+  workers->set_spin(spin);
   workers->stop_ = Fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!workers->stop_)
     return system_error("cannot make an eventfd", errno);
@@ -140,18 +253,27 @@ void Workers::wait(int queue) const {
     poll(&ready[1], 1, -1);
 }
 
-void Workers::run(dp::worker *worker, int queue) const {
-  auto buffer = std::make_unique<Buffer>();
-  int idle = 0;
+void Workers::run(dp::worker *worker, int number) {
+  Queue queue(worker, number, refusals_);
+  Spin spin;
   while (!stopping_) {
-    if (pump_batch(worker, queue, *buffer)) {
-      idle = 0;
-    } else if (++idle < SPINS) {
+    if (queue.pump_batch() > 0)
+      continue;
+    const int64_t limit = spin_.load(std::memory_order_relaxed);
+    const auto empty_since = static_cast<int64_t>(monotonic_ns());
+    bool paid = false;
+    while (!paid && static_cast<int64_t>(monotonic_ns()) - empty_since < spin.budget(limit)) {
       relax();
-    } else {
-      wait(queue);
-      idle = 0;
+      paid = queue.pump_batch() > 0;
     }
+    if (paid) {
+      spin.paid(limit);
+      continue;
+    }
+    spin.did_not_pay();
+    const auto asleep = static_cast<int64_t>(monotonic_ns());
+    wait(number);
+    spin.slept(static_cast<int64_t>(monotonic_ns()) - asleep, limit);
   }
 }
 

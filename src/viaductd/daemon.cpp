@@ -145,7 +145,8 @@ Result<void> Daemon::start_network() {
 }
 
 Result<void> Daemon::start_workers() {
-  auto workers = nvi::Workers::start(tables_->engine(), tun_->queues());
+  auto workers = nvi::Workers::start(tables_->engine(), tun_->queues(),
+                                     std::chrono::microseconds(config_.nvi.spin_us));
   if (!workers)
     return workers.failure();
   workers_ = std::move(*workers);
@@ -172,7 +173,10 @@ Result<void> Daemon::start_timers() {
   if (auto done = loop_->watch(monitor_->fd(), EPOLLIN, [this](uint32_t) { on_network_event(); });
       !done)
     return done;
-  auto timer = loop_->timer(SWEEP_PERIOD, SWEEP_PERIOD, [this] { sweep({}); });
+  auto timer = loop_->timer(SWEEP_PERIOD, SWEEP_PERIOD, [this] {
+    sweep({});
+    warn_of_offloads();
+  });
   return timer ? Result<void>() : Result<void>(timer.failure());
 }
 
@@ -243,6 +247,17 @@ void Daemon::warn_once() {
   }
 }
 
+// Each offload is refused at most once: it is not tried again.
+void Daemon::warn_of_offloads() {
+  auto refused = workers_->refused();
+  if (refused.size() <= refused_offloads_)
+    return;
+  refused_offloads_ = refused.size();
+  log::warning("offload_refused", {{"offloads", joined(refused)},
+                                   {"detail", "the kernel does not take such super-packets: they "
+                                              "are cut in software from now on"}});
+}
+
 // --- a new configuration
 // --------------------------------------------------------------------------
 
@@ -306,6 +321,7 @@ Result<void> Daemon::take_over(const config::Config &next) {
   }
   config_ = next;
   connected_ = *connected;
+  workers_->set_spin(std::chrono::microseconds(config_.nvi.spin_us));
   if (new_metrics)
     metrics_ = std::move(*metrics);
   warn_once();
@@ -457,8 +473,13 @@ control::Status Daemon::status() const {
   status.uptime_seconds = (monotonic_ns() - started_ns_) / 1'000'000'000U;
   status.configuration = config_path_;
   status.workers = workers_ ? static_cast<unsigned>(workers_->count()) : 0;
+  if (workers_)
+    status.offloads_refused = workers_->refused();
   if (tun_)
-    status.offloads = tun_->offloads();
+    std::ranges::remove_copy_if(
+        tun_->offloads(), std::back_inserter(status.offloads), [&](const std::string &name) {
+          return std::ranges::find(status.offloads_refused, name) != status.offloads_refused.end();
+        });
   status.prefixes = texts(config_.nat64.prefixes);
   status.usage = tables_->usage();
   if (dns64_) {

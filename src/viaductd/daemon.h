@@ -58,6 +58,7 @@ private:
   void on_network_event();
   void network_changed();
   void warn_once();
+  void warn_of_offloads();
   uint64_t sweep(const tables::Keep &keep); // how many sessions ended
   uint64_t take_over_bindings();            // likewise
 
@@ -96,6 +97,7 @@ private:
   dp::policy policy_{};
   std::vector<Prefix6> connected_;  // what stands in for `allow` where none is given
   std::vector<std::string> warned_; // said already
+  size_t refused_offloads_ = 0;     // how many of them
   bool change_pending_ = false;
 };
 

@@ -94,7 +94,7 @@ def test_show_status(daemon):
         "engine": "tun",
         "interface": "nvi0",
         "workers": "2",
-        "offloads": "tso4, tso6",
+        "offloads": "tso4, tso6 (refused: uso6)",
         "prefixes": "64:ff9b::/96",
         "sessions": "3 of 1000000",
         "bindings": "3",

@@ -29,6 +29,9 @@ Bytes tcp6(size_t size) {
 Bytes tcp4(size_t size) {
   return (test::ip4(server4, pool4) / test::tcp(80, 1000) / payload(size)).bytes();
 }
+Bytes udp4(size_t size) {
+  return (test::ip4(server4, pool4) / test::udp(53, 1000) / payload(size)).bytes();
+}
 Bytes udp6(size_t size) {
   return (test::ip6(client6, test::pref64(server4)) / test::udp(1000, 53) / payload(size)).bytes();
 }
@@ -77,8 +80,8 @@ constexpr uint8_t DATA_VALID = 2;
 constexpr uint8_t T4 = VNET_GSO_TCPV4;
 constexpr uint8_t T6 = VNET_GSO_TCPV6;
 constexpr uint8_t ECN = VNET_GSO_ECN;
-constexpr uint8_t GSO_UDP = 3;    // the old fragmentation offload
-constexpr uint8_t GSO_UDP_L4 = 5; // USO
+constexpr uint8_t GSO_UDP = 3; // the old fragmentation offload
+constexpr uint8_t USO = VNET_GSO_UDP_L4;
 
 Bytes tcp_with_header(uint8_t words) {
   return (test::ip6(client6, test::pref64(server4)) / test::tcp(1000, 80).header_words(words) /
@@ -119,7 +122,18 @@ INSTANTIATE_TEST_SUITE_P(
         Incoming{"tso4_on_ipv6", tcp6(3000), {CSUM, T4, 60, 1000, 40, TCP_CSUM}, false},
         Incoming{"tso6_on_ipv4", tcp4(3000), {CSUM, T6, 40, 1000, 20, TCP_CSUM}, false},
         Incoming{"ufo", udp6(3000), {CSUM, GSO_UDP, 48, 1000, 40, UDP_CSUM}, false},
-        Incoming{"uso", udp6(3000), {CSUM, GSO_UDP_L4, 48, 1000, 40, UDP_CSUM}, false},
+        Incoming{"uso6", udp6(3000), {CSUM, USO, 48, 1000, 40, UDP_CSUM}, true, true, 3},
+        Incoming{"uso6_one_more", udp6(3001), {CSUM, USO, 48, 1000, 40, UDP_CSUM}, true, true, 4},
+        Incoming{"uso4", udp4(2000), {CSUM, USO, 28, 1000, 20, UDP_CSUM}, true, true, 2},
+        Incoming{"uso_no_payload", udp6(0), {CSUM, USO, 48, 1000, 40, UDP_CSUM}, true, true},
+        Incoming{"uso_without_checksum", udp6(3000), {0, USO, 48, 1000, 40, UDP_CSUM}, false},
+        Incoming{"uso_of_size_0", udp6(3000), {CSUM, USO, 48, 0, 40, UDP_CSUM}, false},
+        Incoming{"uso_with_ecn", udp6(3000), {CSUM, USO | ECN, 48, 9, 40, UDP_CSUM}, false},
+        Incoming{"uso_header_cut", cut(udp6(0), 47), {CSUM, USO, 48, 9, 38, UDP_CSUM}, false},
+        Incoming{"uso_of_another_length",
+                 cut(udp6(3000), 3000),
+                 {CSUM, USO, 48, 1000, 40, UDP_CSUM},
+                 false},
         Incoming{"unknown_type", tcp6(3000), {CSUM, 2, 60, 1000, 40, TCP_CSUM}, false},
         Incoming{"every_bit", tcp6(3000), {CSUM, 0xff, 60, 1000, 40, TCP_CSUM}, false},
         Incoming{"tcp_header_cut", cut(tcp6(0), 59), {CSUM, T6, 60, 1000, 40, TCP_CSUM}, false},
@@ -291,10 +305,136 @@ INSTANTIATE_TEST_SUITE_P(
                  true,
                  {CSUM, T4, 40, 1000, 20, UDP_CSUM},
                  false},
+        Outgoing{"uso_6to4",
+                 udp4(2000),
+                 20,
+                 as6(udp4(2000)),
+                 true,
+                 {CSUM, USO, 48, 1000, 40, UDP_CSUM},
+                 true,
+                 {CSUM, USO, 28, 1000, 20, UDP_CSUM}},
+        Outgoing{"uso_4to6",
+                 udp6(2000),
+                 40,
+                 as4(udp6(2000)),
+                 true,
+                 {CSUM, USO, 28, 1000, 20, UDP_CSUM},
+                 true,
+                 {CSUM, USO, 48, 1000, 40, UDP_CSUM}},
+        Outgoing{"uso_of_tcp",
+                 tcp4(2000),
+                 20,
+                 as6(tcp4(2000)),
+                 true,
+                 {CSUM, USO, 48, 1000, 40, TCP_CSUM},
+                 false},
         // One packet has no segments, and nothing about them is left in what is said of it.
         Outgoing{
             "ecn_without_segments", tcp4(9), 20, as6(tcp4(9)), false, {0, ECN, 60, 1000, 0, 0}}),
     [](const auto &of) { return of.param.name; });
+
+// --- what is taken apart first -------------------------------------------------------------------
+
+TEST(MustBeTakenApart, DatagramsFromIpv4ThatMayHaveToBeFragmented) {
+  auto must = [](Bytes packet, VnetHeader header) {
+    dp::frame frame = frame_of(packet);
+    EXPECT_TRUE(take_offloads(header, frame));
+    return must_be_taken_apart(header, frame);
+  };
+  const auto four = [](uint16_t size) { return VnetHeader{CSUM, USO, 28, size, 20, UDP_CSUM}; };
+  EXPECT_FALSE(must(udp4(5000), four(1232))); // 1280 bytes of IPv6
+  EXPECT_TRUE(must(udp4(5000), four(1233)));
+  Bytes df = (test::ip4(server4, pool4).df() / test::udp(53, 1000) / payload(5000)).bytes();
+  EXPECT_FALSE(must(df, four(1400)));
+  EXPECT_FALSE(must(udp6(5000), {CSUM, USO, 48, 1400, 40, UDP_CSUM}));
+  EXPECT_FALSE(must(tcp4(5000), {CSUM, T4, 40, 1400, 20, TCP_CSUM})); // its segments just shrink
+  EXPECT_FALSE(must(udp4(1400), {CSUM, 0, 0, 0, 20, UDP_CSUM}));
+}
+
+// --- segments, in software -----------------------------------------------------------------------
+
+std::vector<Bytes> segments_of(Bytes packet, uint32_t transport, uint32_t size) {
+  dp::frame frame = frame_of(packet, transport);
+  frame.segment_size = size;
+  std::vector<Bytes> all;
+  dp::segment segment{};
+  while (dp::frame_segment(&frame, &segment)) {
+    EXPECT_EQ(segment.number, all.size());
+    Bytes one(segment.header, segment.header + segment.header_length);
+    one.insert(one.end(), segment.data, segment.data + segment.length);
+    all.push_back(one);
+  }
+  return all;
+}
+
+// payload() counts, so what is behind the first segment is made by cutting.
+test::Raw part(size_t from, size_t size) {
+  Bytes whole = Bytes((test::ip6(client6, client6) / payload(from + size)).bytes());
+  return test::raw(Bytes(whole.begin() + 40 + static_cast<std::ptrdiff_t>(from), whole.end()));
+}
+
+TEST(Segments, OfTcpCountSequenceNumbersAndIdentifications) {
+  const test::Tcp tcp = test::tcp(80, 1000).ack(5).mss(1440);
+  auto flagged = [&](uint32_t sequence) { return test::Tcp(tcp).seq(sequence); };
+  auto cwr = [](test::Tcp header) {
+    header.flags_ |= 0x80;
+    return header;
+  };
+  const test::Ip4 ip = test::ip4(server4, pool4).df().tos(1);
+  auto got = segments_of(
+      (test::Ip4(ip).id(0xffff) / cwr(flagged(0xfffffff0).fin().psh()) / payload(25)).bytes(), 20,
+      10);
+  ASSERT_EQ(got.size(), 3U);
+  EXPECT_EQ(got[0], (test::Ip4(ip).id(0xffff) / cwr(flagged(0xfffffff0)) / part(0, 10)).bytes());
+  EXPECT_EQ(got[1], (test::Ip4(ip).id(0) / flagged(0xfffffffa) / part(10, 10)).bytes());
+  EXPECT_EQ(got[2], (test::Ip4(ip).id(1) / flagged(4).fin().psh() / part(20, 5)).bytes());
+
+  const test::Ip6 ip6 = test::ip6(test::pref64(server4), client6).traffic_class(2);
+  got = segments_of((ip6 / flagged(7).psh() / payload(21)).bytes(), 40, 20);
+  ASSERT_EQ(got.size(), 2U);
+  EXPECT_EQ(got[0], (ip6 / flagged(7) / part(0, 20)).bytes());
+  EXPECT_EQ(got[1], (ip6 / flagged(27).psh() / part(20, 1)).bytes());
+}
+
+TEST(Segments, OfUdpAreDatagrams) {
+  const test::Udp udp = test::udp(53, 1000);
+  const test::Ip4 ip = test::ip4(server4, pool4);
+  auto got = segments_of((test::Ip4(ip).id(9) / udp / payload(29)).bytes(), 20, 10);
+  ASSERT_EQ(got.size(), 3U);
+  for (int i = 0; i < 3; i++) {
+    const size_t at = static_cast<size_t>(i) * 10;
+    EXPECT_EQ(got[static_cast<size_t>(i)],
+              (test::Ip4(ip).id(9 + i) / udp / part(at, i == 2 ? 9 : 10)).bytes());
+  }
+  const test::Ip6 ip6 = test::ip6(test::pref64(server4), client6);
+  got = segments_of((ip6 / udp / payload(2000)).bytes(), 40, 1000);
+  ASSERT_EQ(got.size(), 2U);
+  EXPECT_EQ(got[1], (ip6 / udp / part(1000, 1000)).bytes());
+}
+
+// The checksum that comes out as zero is written as all ones.
+TEST(Segments, OfUdpNeverHaveNoChecksum) {
+  const test::Ip6 ip6 = test::ip6(test::pref64(server4), client6);
+  Bytes odd = (ip6 / test::udp(53, 1000) / test::raw(Bytes(4))).bytes();
+  const Bytes sum{odd[46], odd[47], 0, 0}; // with it the sum becomes zero
+  auto got = segments_of((ip6 / test::udp(53, 1000) / test::raw(sum) / payload(4)).bytes(), 40, 4);
+  ASSERT_EQ(got.size(), 2U);
+  EXPECT_EQ(got[0][46], 0xff);
+  EXPECT_EQ(got[0][47], 0xff);
+}
+
+TEST(Segments, OfWhatIsNoSuperPacketAreNone) {
+  EXPECT_TRUE(segments_of(tcp4(100), 20, 0).empty());
+  EXPECT_TRUE(segments_of(tcp4(100), 0, 10).empty());
+  EXPECT_TRUE(segments_of(tcp4(100), 140, 10).empty());
+  EXPECT_TRUE(segments_of(cut(tcp4(0), 30), 20, 10).empty());
+  EXPECT_TRUE(segments_of(tcp_with_header(4), 40, 10).empty());
+  EXPECT_TRUE(segments_of(cut(tcp_with_header(15), 90), 40, 10).empty());
+  EXPECT_TRUE(
+      segments_of((test::ip4(server4, pool4).protocol(47) / payload(90)).bytes(), 20, 10).empty());
+  EXPECT_EQ(segments_of(tcp4(0), 20, 10), std::vector<Bytes>{tcp4(0)});
+  EXPECT_EQ(segments_of(udp6(9), 40, 10), std::vector<Bytes>{udp6(9)});
+}
 
 } // namespace
 } // namespace viaduct::nvi

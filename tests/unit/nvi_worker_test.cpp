@@ -74,7 +74,7 @@ protected:
     ASSERT_EQ(dp::engine_set_policy(engine_.get(), &policy), 0);
   }
 
-  void start(size_t queues) {
+  void start(size_t queues, std::chrono::microseconds spin = std::chrono::microseconds(20)) {
     std::vector<int> ours;
     for (size_t i = 0; i < queues; i++) {
       std::array<int, 2> pair{};
@@ -87,7 +87,7 @@ protected:
       ASSERT_EQ(setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &room, sizeof room), 0);
       ASSERT_EQ(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof room), 0);
     }
-    auto started = Workers::start(engine_.get(), ours);
+    auto started = Workers::start(engine_.get(), ours, spin);
     ASSERT_TRUE(started) << started.failure().message;
     workers_ = std::move(*started);
     ASSERT_EQ(workers_->count(), queues);
@@ -229,6 +229,144 @@ TEST_F(WorkersTest, CarrySuperPacketsWhole) {
             Bytes(bytes.begin() + 12, bytes.end()));
 }
 
+TEST_F(WorkersTest, CarrySuperPacketsOfUdpWhole) {
+  start(1);
+  auto partial = [](const test::Packet &packet) { return packet.with_partial_checksum()->bytes(); };
+  ASSERT_TRUE(put(partial(test::ip6(test::client6, test::pref64(test::server4)) /
+                          test::udp(1000, 53) / test::payload(12000)),
+                  {VNET_NEEDS_CSUM, VNET_GSO_UDP_L4, 48, 1200, 40, 6}));
+  auto out = get();
+  ASSERT_TRUE(out);
+  const uint16_t port = source_port(out->packet);
+  EXPECT_EQ(out->header.flags, VNET_NEEDS_CSUM);
+  EXPECT_EQ(out->header.gso_type, VNET_GSO_UDP_L4);
+  EXPECT_EQ(out->header.gso_size, 1200);
+  EXPECT_EQ(out->header.hdr_len, 28);
+  EXPECT_EQ(out->header.csum_start, 20);
+  EXPECT_EQ(out->header.csum_offset, 6);
+  Bytes bytes =
+      partial(test::ip4(test::pool4, test::server4) / test::udp(port, 53) / test::payload(12000));
+  EXPECT_EQ(out->packet[6] & 0x40, 0); // a datagram has 1228 bytes: RFC 7915 5, DF is clear
+  EXPECT_EQ(Bytes(out->packet.begin() + 12, out->packet.end()),
+            Bytes(bytes.begin() + 12, bytes.end()));
+
+  ASSERT_TRUE(put(partial(test::ip4(test::server4, test::pool4).df() / test::udp(53, port) /
+                          test::payload(7000)),
+                  {VNET_NEEDS_CSUM, VNET_GSO_UDP_L4, 28, 1400, 20, 6}));
+  out = get();
+  ASSERT_TRUE(out);
+  EXPECT_EQ(out->header.gso_type, VNET_GSO_UDP_L4);
+  EXPECT_EQ(out->header.gso_size, 1400);
+  EXPECT_EQ(out->header.hdr_len, 48);
+  bytes = partial(test::ip6(test::pref64(test::server4), test::client6) / test::udp(53, 1000) /
+                  test::payload(7000));
+  EXPECT_EQ(Bytes(out->packet.begin() + 8, out->packet.end()),
+            Bytes(bytes.begin() + 8, bytes.end()));
+}
+
+// Datagrams that IPv6 may not carry whole are fragmented each by itself.
+TEST_F(WorkersTest, TakeSuperPacketsOfLongDatagramsApart) {
+  start(1);
+  ASSERT_TRUE(put(datagram(1000)));
+  auto out = get();
+  ASSERT_TRUE(out);
+  const uint16_t port = source_port(out->packet);
+  auto super = test::Packet(test::ip4(test::server4, test::pool4).id(7) / test::udp(53, port) /
+                            test::payload(3000))
+                   .with_partial_checksum();
+  ASSERT_TRUE(super);
+  ASSERT_TRUE(put(super->bytes(), {VNET_NEEDS_CSUM, VNET_GSO_UDP_L4, 28, 1400, 20, 6}));
+  std::vector<std::pair<size_t, int>> pieces; // size, identification
+  for (int i = 0; i < 5; i++) {
+    auto piece = get();
+    ASSERT_TRUE(piece);
+    EXPECT_EQ(piece->header.flags, 0);
+    EXPECT_EQ(piece->header.gso_type, VNET_GSO_NONE);
+    pieces.emplace_back(piece->packet.size(),
+                        piece->packet[6] == 44 ? piece->packet[46] << 8 | piece->packet[47] : 0);
+  }
+  // 1400 and 8 bytes: 1232 and 176 behind 48 bytes of headers; the last datagram of 200 is whole.
+  EXPECT_EQ(pieces, (std::vector<std::pair<size_t, int>>{
+                        {1280, 7}, {224, 7}, {1280, 8}, {224, 8}, {248, 0}}));
+  EXPECT_FALSE(get(0, milliseconds(20)));
+  EXPECT_EQ(counter(dp::REASON_translated_4to6), 3U);
+
+  // What is no UDP header is not taken for one.
+  auto tcp = test::Packet(test::ip4(test::server4, test::pool4) / test::tcp(53, port) /
+                          test::payload(3000))
+                 .with_partial_checksum()
+                 ->bytes();
+  tcp[24] = static_cast<uint8_t>(3020 >> 8); // where UDP has its length
+  tcp[25] = static_cast<uint8_t>(3020);
+  ASSERT_TRUE(put(tcp, {VNET_NEEDS_CSUM, VNET_GSO_UDP_L4, 28, 1400, 20, 6}));
+  EXPECT_TRUE(reaches(dp::REASON_tun_bad_frame, 1));
+}
+
+// A socket that takes no more than so many bytes at once refuses super-packets (EMSGSIZE), and takes
+// their segments.
+TEST_F(WorkersTest, CutSuperPacketsThatAreRefused) {
+  start(1);
+  int room = 20000; // the kernel doubles it: two and a half segments
+  ASSERT_EQ(setsockopt(queue_[0].get(), SOL_SOCKET, SO_SNDBUF, &room, sizeof room), 0);
+  auto partial = test::Packet(test::ip6(test::client6, test::pref64(test::server4)) /
+                              test::tcp(1000, 80).seq(77).syn() / test::payload(42000))
+                     .with_partial_checksum();
+  ASSERT_TRUE(partial);
+  const Bytes super = partial->bytes();
+  for (uint32_t round = 0; round < Refusals::LIMIT; round++) {
+    EXPECT_TRUE(workers_->refused().empty());
+    ASSERT_TRUE(put(partial->bytes(), {VNET_NEEDS_CSUM, VNET_GSO_TCPV6, 60, 14000, 40, 16}));
+    Bytes payload;
+    for (uint32_t i = 0; i < 3; i++) {
+      auto out = get();
+      ASSERT_TRUE(out) << "segment " << i << " of round " << round;
+      EXPECT_EQ(out->header.flags, 0);
+      EXPECT_EQ(out->header.gso_type, VNET_GSO_NONE);
+      Bytes data(out->packet.begin() + 40, out->packet.end());
+      const auto id = static_cast<uint16_t>(out->packet[4] << 8 | out->packet[5]);
+      test::Ip4 header = test::ip4(test::pool4, test::server4).id(id).df();
+      EXPECT_EQ(out->packet,
+                (header / test::tcp(source_port(out->packet), 80).seq(77 + i * 14000).syn() /
+                 test::raw(data))
+                    .bytes());
+      payload.insert(payload.end(), data.begin(), data.end());
+    }
+    EXPECT_EQ(payload, Bytes(super.begin() + 60, super.end()));
+  }
+  EXPECT_TRUE(reaches(dp::REASON_super_packet_refused, Refusals::LIMIT));
+  EXPECT_EQ(workers_->refused(), std::vector<std::string>{"tso4"});
+
+  // Not tried any more: the room is there again, and it is still cut. Other kinds are not.
+  room = 1 << 20;
+  ASSERT_EQ(setsockopt(queue_[0].get(), SOL_SOCKET, SO_SNDBUF, &room, sizeof room), 0);
+  ASSERT_TRUE(put(partial->bytes(), {VNET_NEEDS_CSUM, VNET_GSO_TCPV6, 60, 14000, 40, 16}));
+  for (int i = 0; i < 3; i++)
+    EXPECT_TRUE(get());
+  auto udp = test::Packet(test::ip6(test::client6, test::pref64(test::server4)) /
+                          test::udp(1000, 53) / test::payload(3000))
+                 .with_partial_checksum();
+  ASSERT_TRUE(put(udp->bytes(), {VNET_NEEDS_CSUM, VNET_GSO_UDP_L4, 48, 1000, 40, 6}));
+  auto out = get();
+  ASSERT_TRUE(out);
+  EXPECT_EQ(out->header.gso_type, VNET_GSO_UDP_L4);
+  EXPECT_EQ(counter(dp::REASON_super_packet_refused), uint64_t{Refusals::LIMIT});
+  EXPECT_EQ(counter(dp::REASON_tun_write_failed), 0U);
+}
+
+// A queue that takes nothing says nothing about super-packets.
+TEST_F(WorkersTest, ADeadQueueSwitchesNothingOff) {
+  start(1);
+  ASSERT_EQ(shutdown(kernel_[0].get(), SHUT_RD), 0);
+  auto partial = test::Packet(test::ip6(test::client6, test::pref64(test::server4)) /
+                              test::tcp(1000, 80).syn() / test::payload(30000))
+                     .with_partial_checksum();
+  for (uint32_t i = 0; i < 2 * Refusals::LIMIT; i++)
+    ASSERT_TRUE(put(partial->bytes(), {VNET_NEEDS_CSUM, VNET_GSO_TCPV6, 60, 1000, 40, 16}));
+  EXPECT_TRUE(reaches(dp::REASON_tun_write_failed, 2 * Refusals::LIMIT));
+  EXPECT_TRUE(workers_->refused().empty());
+  EXPECT_EQ(counter(dp::REASON_super_packet_refused), 0U);
+}
+
 TEST_F(WorkersTest, CountFramesThatAreNoPackets) {
   start(1);
   const std::array<uint8_t, 9> short_header{};
@@ -332,7 +470,7 @@ TEST_F(WorkersTest, CanBeStartedAgain) {
 
 TEST_F(WorkersTest, SayWhenThereAreTooMany) {
   std::vector<int> queues(300, -1);
-  auto started = Workers::start(engine_.get(), queues);
+  auto started = Workers::start(engine_.get(), queues, {});
   ASSERT_FALSE(started);
   EXPECT_EQ(started.failure().message,
             "cannot make worker 256 of 300: not enough memory, or too many queues");
@@ -352,6 +490,25 @@ TEST_F(WorkersTest, SleepWhenTheQueueIsGone) {
   std::this_thread::sleep_for(milliseconds(300));
   EXPECT_LT(used() - before, milliseconds(60));
   EXPECT_LT(stopping(), QUICK);
+}
+
+// However long a queue may be asked again: with a packet now and then it is not.
+TEST_F(WorkersTest, SleepWhenThereIsLittleToDo) {
+  start(1, std::chrono::microseconds(1000));
+  auto used = [] {
+    timespec now{};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return milliseconds(now.tv_sec * 1000 + now.tv_nsec / 1'000'000);
+  };
+  for (int i = 0; i < 50; i++) // all at once: from now on asking seems to pay
+    ASSERT_TRUE(put(datagram(1000)));
+  milliseconds before = used();
+  for (int i = 0; i < 60; i++) {
+    std::this_thread::sleep_for(milliseconds(5));
+    ASSERT_TRUE(put(datagram(1000)));
+  }
+  EXPECT_TRUE(reaches(dp::REASON_translated_6to4, 110));
+  EXPECT_LT(used() - before, milliseconds(40)); // 60 when each time were spent in full
 }
 
 class IgnoreSigpipe : public testing::Environment {
