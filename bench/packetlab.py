@@ -1,22 +1,33 @@
 # SPDX-License-Identifier: MIT
-"""Bulk TCP and small UDP through the gateway of the lab (tests/netns/lab.py), the candidates beside
-each other.
+"""Bulk TCP and UDP through the gateway of the lab (tests/netns/lab.py), the candidates beside each
+other.
 
     plain    the gateway forwards IPv6 to an IPv6 address of the server: what this machine can do
     viaduct  NAT64 by viaductd, tun engine
     tayga    NAT64 by Debian's tayga, with nftables masquerading its dynamic pool: the whole
              of what one would set up to get many hosts behind one address
 
-Same namespaces, same veth pairs, same iperf3. The candidates take turns within each round, so that
-whatever the machine does meanwhile hits all of them; the result is the median over the rounds, its
-spread the smallest and largest, and the ratio is against plain in the same run.
+Each candidate has a lab of its own, wired alike, so that none pays for what another has set up
+(connection tracking). They take turns within each round, so that whatever the machine does
+meanwhile hits all of them; the result is the median over the rounds, its spread the smallest and
+largest, and the ratio is against plain in the same run. Every process of the labs has the highest
+weight (autogroups), so that what else runs on the machine gets what is left; the load is reported.
 
-Small UDP: bench/udp_flood.c sends 18-byte datagrams in 64 flows from the client; nftables drops
-them where they enter the server, and the server's port counts what arrived. Sender, gateway and
-sink share the machine's CPUs, so the rate is for comparing, not for planning.
+UDP (--udp): bench/udp_flood.c sends datagrams in 64 flows from the client; nftables drops them
+where they enter the server, and the server's port counts what arrived, each datagram one packet:
+the gateway's port to the server does not send trains.
+
+    small UDP           18 bytes, each a packet of its own from end to end of the gateway
+    small UDP, gathered the same, and the gateway's port gathers the datagrams of a flow that
+                        come together (rx-udp-gro-forwarding, on a NAPI thread: veth runs NAPI in
+                        its sender's system call otherwise, for one packet at a time)
+    UDP in trains       1200 bytes, the client sends 40 by one call (UDP_SEGMENT, as QUIC does)
+
+Sender, gateway and sink share the machine's CPUs, so the rate is for comparing, not for planning.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -42,17 +53,22 @@ dynamic-pool {pool}
 data-dir {folder}
 """
 
-FLOOD_PORT, FLOOD_FLOWS, FLOOD_BYTES = 9, 64, 18
+FLOOD_PORT, FLOOD_FLOWS = 9, 64
+SMALL, TRAIN_PIECE, TRAIN_LENGTH = 18, 1200, 40
 
 DIRECTIONS = {"up": [], "down": ["--reverse"]}
+
+
+def forward(lab):
+    for family in ("ipv4", "ipv6"):
+        lab.gateway.sysctl(f"net/{family}/conf/all/forwarding", 1)
 
 
 def start_plain(lab):
     lab.server.ip("-6", "address", "add", f"{labs.PLAIN_SERVER6}/64", "dev", "eth0", "nodad")
     lab.server.ip("-6", "route", "add", "default", "via", "2001:db8:80::1")
     lab.gateway.ip("-6", "address", "add", "2001:db8:80::1/64", "dev", "wan", "nodad")
-    for family in ("ipv4", "ipv6"):
-        lab.gateway.sysctl(f"net/{family}/conf/all/forwarding", 1)
+    forward(lab)
     return labs.PLAIN_SERVER6
 
 
@@ -68,6 +84,7 @@ def start_tayga(lab):
     config.write_text(TAYGA_CONF.format(prefix=TAYGA_PREFIX, pool=TAYGA_POOL, folder=folder),
                       encoding="ascii")
     gateway = lab.gateway
+    forward(lab)
     gateway.run("tayga", "--mktun", "-c", config)
     gateway.ip("link", "set", "nat64", "up")
     gateway.ip("address", "add", "192.168.255.1", "dev", "nat64")
@@ -93,46 +110,70 @@ def iperf(lab, target, streams, direction, seconds):
 
 def build_flood(lab):
     """Compiles the sender, and makes the server drop what it sends at its port."""
-    program = lab.folder / "udp_flood"
     source = labs.REPOSITORY / "bench" / "udp_flood.c"
-    subprocess.run(["cc", "-O2", "-o", program, source], check=True)
+    subprocess.run(["cc", "-O2", "-o", lab.folder / "udp_flood", source], check=True)
+    lab.gateway.run("ethtool", "-K", "wan", "tx-udp-segmentation", "off")
     lab.server.run("nft", "add table netdev sink; add chain netdev sink in "
                    "{ type filter hook ingress device eth0 priority 0; }; "
                    f"add rule netdev sink in udp dport {FLOOD_PORT} drop")
-    return program
 
 
-def flood(lab, program, target, seconds):
-    """Millions of packets a second that arrived at the server's port."""
+def gather(lab, on):
+    """Whether the gateway's port to the client makes super-packets of a flow's datagrams. It has
+    NAPI, and so a thread for it, only while GRO is on."""
+    state = "on" if on else "off"
+    steps = [lambda: lab.gateway.run("ethtool", "-K", "lan", "gro", state,
+                                     "rx-udp-gro-forwarding", state),
+             lambda: lab.gateway.run("unshare", "--mount", "sh", "-c",
+                                     "mount -t sysfs sysfs /sys && "
+                                     f"echo {int(on)} > /sys/class/net/lan/threaded")]
+    for step in steps if on else reversed(steps):
+        step()
+
+
+def flood(lab, target, seconds, size, train=0):
+    """Millions of datagrams a second that arrived at the server's port."""
     def arrived():
         port = lab.server.ip_json("-s", "link", "show", "dev", "eth0")[0]
         return port["stats64"]["rx"]["packets"]
 
     before = arrived()
-    done = lab.client.run(program, target, FLOOD_PORT, seconds, FLOOD_FLOWS, FLOOD_BYTES,
-                          timeout=seconds + 30)
+    done = lab.client.run(lab.folder / "udp_flood", target, FLOOD_PORT, seconds, FLOOD_FLOWS, size,
+                          train, timeout=seconds + 30)
     return (arrived() - before) / float(done.stdout.split()[1]) / 1e6
 
 
-def kinds(lab, args):
-    """What is measured: (kind, variant) and the function that measures it."""
+def gathered(lab, target, seconds):
+    gather(lab, True)
+    try:
+        return flood(lab, target, seconds, SMALL)
+    finally:
+        gather(lab, False)
+
+
+def kinds(args):
+    """What is measured: (kind, variant) and the function of a lab and its target that measures it."""
     for streams in args.streams:
         for direction in DIRECTIONS:
             yield (f"TCP, {streams} stream{'s' if streams > 1 else ''}", direction, "Gbit/s"), (
-                lambda target, s=streams, d=direction: iperf(lab, target, s, d, args.seconds))
+                lambda lab, target, s=streams, d=direction: iperf(lab, target, s, d, args.seconds))
     if args.udp:
-        program = build_flood(lab)
         yield ("small UDP", "up", "Mpps"), (
-            lambda target: flood(lab, program, target, args.seconds))
+            lambda lab, target: flood(lab, target, args.seconds, SMALL))
+        if not args.no_offloads:
+            yield ("small UDP, gathered", "up", "Mpps"), (
+                lambda lab, target: gathered(lab, target, args.seconds))
+            yield ("UDP in trains", "up", "Mpps"), (
+                lambda lab, target: flood(lab, target, args.seconds, TRAIN_PIECE, TRAIN_LENGTH))
 
 
-def measure(lab, targets, args):
+def measure(candidates, args):
     results = {}
-    what = list(kinds(lab, args))
+    what = list(kinds(args))
     for number in range(args.rounds):
         for key, one in what:
-            for name, target in targets.items():
-                rate = one(target)
+            for name, (lab, target) in candidates.items():
+                rate = one(lab, target)
                 results.setdefault(key, {}).setdefault(name, []).append(rate)
                 print(f"round {number + 1}/{args.rounds}: {key[0]}, {key[1]}: {name} {rate:.2f} "
                       f"{key[2]}", file=sys.stderr, flush=True)
@@ -171,7 +212,7 @@ def markdown(about, rows, args):
     lines = [
         f"{args.rounds} rounds of {args.seconds} s each (TCP: after a first second left out), "
         f"median (lowest–highest). {about['cpus']} CPUs, Linux {about['kernel']}, "
-        f"offloads {'off' if args.no_offloads else 'on'}, commit {about['commit']}.",
+        f"offloads {'off' if args.no_offloads else 'on'}, commit {about['commit']}, load before {about['load_before']}, {about['time']}.",
         "",
         "| what | direction | | rate | of plain | of tayga |",
         "|---|---|---|---|---|---|",
@@ -190,14 +231,32 @@ def commit():
     return done.stdout.strip() if done.returncode == 0 else "unknown"
 
 
+def start(lab, name, args):
+    """The candidate, and what is measured with; its target."""
+    target = CANDIDATES[name](lab)
+    if args.udp:
+        build_flood(lab)
+    lab.start("iperf3", lab.server, ["iperf3", "--server"])
+    labs.wait_for(f"{name} carries a ping", lambda: lab.client.run(
+        "ping", "-c", "1", "-W", "1", target, check=False).returncode == 0, 15)
+    return target
+
+
+def come_first(pids):
+    """Before what else runs on this machine, where it groups processes by session."""
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            pathlib.Path(f"/proc/{pid}/autogroup").write_text("-20", encoding="ascii")
+
+
 def main():
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=4,
                         help="of each measurement; TCP's first second is left out")
-    parser.add_argument("--streams", type=int, nargs="+", default=[1, 4])
+    parser.add_argument("--streams", type=int, nargs="*", default=[1, 4], help="of TCP; none: no TCP")
     parser.add_argument("--candidates", nargs="+", default=list(CANDIDATES), choices=CANDIDATES)
-    parser.add_argument("--udp", action="store_true", help="also the rate of small UDP packets")
+    parser.add_argument("--udp", action="store_true", help="also rates of UDP datagrams")
     parser.add_argument("--no-offloads", action="store_true", help="switch segmentation, GRO and "
                         "checksum offload of every port off")
     parser.add_argument("--output", type=pathlib.Path, metavar="DIR",
@@ -208,15 +267,18 @@ def main():
         print(f"SKIP: {reason}")
         return 77
     labs.end_on_signals()
-    with labs.Lab(offloads=not args.no_offloads) as lab:
-        targets = {name: CANDIDATES[name](lab) for name in args.candidates}
-        lab.start("iperf3", lab.server, ["iperf3", "--server"])
-        for name, target in targets.items():
-            labs.wait_for(f"{name} carries a ping", lambda t=target: lab.client.run(
-                "ping", "-c", "1", "-W", "1", t, check=False).returncode == 0, 15)
-        results = measure(lab, targets, args)
+    before = os.getloadavg()[0]
+    with contextlib.ExitStack() as stack:
+        candidates = {}
+        for name in args.candidates:
+            lab = stack.enter_context(labs.Lab(offloads=not args.no_offloads))
+            candidates[name] = lab, start(lab, name, args)
+        come_first([os.getpid(), *(process.pid for lab, _ in candidates.values()
+                                   for process in lab.processes)])
+        results = measure(candidates, args)
     rows = summary(results)
-    about = {**machine(), "commit": commit(), "offloads": not args.no_offloads}
+    about = {**machine(), "commit": commit(), "offloads": not args.no_offloads,
+             "load_before": round(before, 1)}
     table = markdown(about, rows, args)
     print(table)
     if args.output:
