@@ -15,8 +15,10 @@ namespace viaduct::cli {
 
 enum Exit : int {
   exit_good = 0,
-  exit_failed = 1, // viaductd said no, or cannot be reached
-  exit_usage = 2,  // wrong command line or configuration
+  exit_failed = 1,   // viaductd said no, or cannot be reached
+  exit_usage = 2,    // wrong command line or configuration
+  exit_sick = 3,     // doctor: something does not work
+  exit_worrying = 4, // doctor: something should be done, but all works
 };
 
 struct Options {
@@ -26,7 +28,7 @@ struct Options {
   std::string what;                // show, clear
   std::vector<std::string> filter; // show, clear
   std::string watch;               // show: seconds; empty: once
-  std::string file;                // check
+  std::string file;                // check, doctor
   bool canonical = false;          // check
   std::string reason;              // explain
 };
@@ -48,6 +50,8 @@ void complain(std::string_view message);
 
 void check_options(CLI::App &app, Options &options);
 int check(const Options &options);
+void doctor_options(CLI::App &app, Options &options);
+int doctor(const Options &options);
 void clear_options(CLI::App &app, Options &options);
 int clear(const Options &options);
 void explain_options(CLI::App &app, Options &options);

@@ -14,7 +14,7 @@ namespace {
 
 using namespace viaduct;
 
-constexpr std::array<cli::Subcommand, 6> subcommands = {{
+constexpr std::array<cli::Subcommand, 7> subcommands = {{
     {"check", "Check a configuration file, without a running viaductd", cli::check_options,
      cli::check},
     {"show", "Show the status, or the sessions, bindings, pools, maps or counters",
@@ -22,6 +22,9 @@ constexpr std::array<cli::Subcommand, 6> subcommands = {{
     {"reload", "Make viaductd read its configuration again; if that is wrong, the old one stays",
      nullptr, cli::reload},
     {"clear", "End sessions: those that a filter names, or all", cli::clear_options, cli::clear},
+    {"doctor",
+     "Say what is wrong with this gateway and what to do; changes nothing, works without viaductd",
+     cli::doctor_options, cli::doctor},
     {"explain",
      "Say what a counter means, what makes it grow and what to do; works without viaductd",
      cli::explain_options, cli::explain},
@@ -36,6 +39,7 @@ constexpr const char *examples = R"(Examples:
   viaduct clear sessions --filter inside=2001:db8:64::10
   viaduct show counters --json       for scripts: a JSON array of objects
   viaduct explain no_port            what this counter means, and what to do
+  sudo viaduct doctor                what is wrong, and what to do
   viaduct check viaduct.toml && viaduct reload
 
 Environment:
@@ -44,7 +48,9 @@ Environment:
 Exit codes:
   0  good
   1  viaductd said no, or cannot be reached
-  2  wrong usage, or a wrong configuration)";
+  2  wrong usage, or a wrong configuration
+  3  doctor: something does not work
+  4  doctor: all works, but something should be done)";
 
 // Help is no failure; whatever else the parser throws is wrong usage.
 int parse_failure(const CLI::App &app, const CLI::ParseError &failure) {

@@ -230,8 +230,7 @@ static size_t buckets_size(const struct table *table) {
   return ((size_t)table->bucket_mask + 1) * sizeof(__u32);
 }
 
-bool table_init(struct table *table, struct epochs *epochs, __u32 capacity, __u32 key_size,
-                __u32 value_size) {
+static void table_shape(struct table *table, __u32 capacity, __u32 key_size, __u32 value_size) {
   __u32 buckets = 16;
 
   memset(table, 0, sizeof *table);
@@ -239,10 +238,22 @@ bool table_init(struct table *table, struct epochs *epochs, __u32 capacity, __u3
   table->key_size = key_size;
   table->value_size = value_size;
   table->entry_size = (__u32)sizeof(struct entry) + padded(key_size) + padded(value_size);
-  table->epochs = epochs;
   while (buckets < capacity && buckets < (1U << 30))
     buckets *= 2;
   table->bucket_mask = buckets - 1;
+}
+
+size_t table_memory(__u32 capacity, __u32 key_size, __u32 value_size) {
+  struct table table;
+
+  table_shape(&table, capacity, key_size, value_size);
+  return entries_size(&table) + buckets_size(&table);
+}
+
+bool table_init(struct table *table, struct epochs *epochs, __u32 capacity, __u32 key_size,
+                __u32 value_size) {
+  table_shape(table, capacity, key_size, value_size);
+  table->epochs = epochs;
   if (getrandom(table->hash_key, sizeof table->hash_key, 0) != (long)sizeof table->hash_key)
     return false;
   table->entries = memory_reserve(entries_size(table));

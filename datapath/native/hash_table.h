@@ -67,6 +67,8 @@ void epochs_wait(struct epochs *epochs);
 bool table_init(struct table *table, struct epochs *epochs, __u32 capacity, __u32 key_size,
                 __u32 value_size);
 void table_free(struct table *table);
+/* What such a table takes when it is full. */
+size_t table_memory(__u32 capacity, __u32 key_size, __u32 value_size);
 
 void *table_find(struct table *table, const void *key);
 enum insertion table_insert(struct table *table, const void *key, const void *value);

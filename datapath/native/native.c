@@ -266,6 +266,14 @@ struct engine *engine_new(__u32 max_sessions) {
   return engine;
 }
 
+__u64 engine_memory(__u32 max_sessions) {
+  return table_memory(max_sessions, sizeof(struct binding_key), sizeof(struct binding)) +
+         table_memory(max_sessions, sizeof(struct port_key), sizeof(struct port)) +
+         table_memory(max_sessions, sizeof(struct session_key), sizeof(struct session)) +
+         table_memory(max_sessions, sizeof(struct subscriber_key), sizeof(struct subscriber)) +
+         table_memory(max_sessions, sizeof(struct peer_key), sizeof(struct peer));
+}
+
 void engine_free(struct engine *engine) {
   if (!engine)
     return;

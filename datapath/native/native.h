@@ -43,6 +43,8 @@ struct worker;
 /* NULL when there is no memory. max_sessions is the ceiling of every table. */
 struct engine *engine_new(__u32 max_sessions);
 void engine_free(struct engine *engine); /* after all of its workers */
+/* Bytes that the tables take when all of them are full. */
+__u64 engine_memory(__u32 max_sessions);
 
 /* Copies the policy; returns 0, or -1 when there is no memory. Waits until no worker is inside with
  * the old one: the caller must have left. */

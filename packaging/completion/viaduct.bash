@@ -16,16 +16,17 @@ _viaduct() {
     return
   fi
   case $subcommand in
-    '') words='show clear explain check reload version --socket --help --version' ;;
+    '') words='show clear doctor explain check reload version --socket --help --version' ;;
     show) words='status sessions bindings pools maps counters --json --all --filter --watch --socket --help' ;;
     clear) words='sessions --filter --all --json --socket --help' ;;
     explain) words="$(viaduct explain 2>/dev/null | sed '1d; s/ .*//') --json --socket --help" ;;
-    check)
+    check | doctor)
       if [[ $word != -* ]]; then
         mapfile -t COMPREPLY < <(compgen -f -- "$word")
         return
       fi
-      words='--json --canonical --print --socket --help'
+      words='--json --socket --help'
+      [ "$subcommand" = doctor ] || words+=' --canonical --print'
       ;;
     reload) words='--socket --help' ;;
     version) words='--json --socket --help' ;;

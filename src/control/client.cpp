@@ -56,7 +56,11 @@ Error malformed() {
 
 } // namespace
 
-Result<Client> Client::connect(const std::string &path, std::chrono::milliseconds patience) {
+Result<Client> Client::connect(const std::string &path, std::chrono::milliseconds patience,
+                               int *number) {
+  int ignored = 0;
+  int &failed = number != nullptr ? *number : ignored;
+  failed = EINVAL;
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.empty() || path.size() >= sizeof address.sun_path)
@@ -67,8 +71,10 @@ Result<Client> Client::connect(const std::string &path, std::chrono::millisecond
   Fd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd)
     return system_error("cannot make a socket", errno);
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr *>(&address), sizeof address) < 0)
-    return connect_error(path, errno);
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr *>(&address), sizeof address) < 0) {
+    failed = errno;
+    return connect_error(path, failed);
+  }
   return Client(std::move(fd), patience);
 }
 

@@ -15,9 +15,11 @@ namespace viaduct::control {
 
 class Client {
 public:
-  // `patience`: the longest silence of the daemon before we give up.
+  // `patience`: the longest silence of the daemon before we give up. `number`: gets the errno of a
+  // failure.
   static Result<Client> connect(const std::string &path,
-                                std::chrono::milliseconds patience = std::chrono::seconds(30));
+                                std::chrono::milliseconds patience = std::chrono::seconds(30),
+                                int *number = nullptr);
 
   // Sends {"command":COMMAND} and what else `more` holds; then next() gives the items, and nothing at the end of the answer.
   Result<void> ask(const std::string &command, nlohmann::json more = nlohmann::json::object());

@@ -183,10 +183,11 @@ std::optional<Address> parse_address(const nlmsghdr *message) {
   return address;
 }
 
-std::optional<Route> parse_route(const nlmsghdr *message) {
+// Cached routes of sockets are no routes in a list; the answer to a look-up is marked like them.
+std::optional<Route> parse_route(const nlmsghdr *message, bool cloned = false) {
   const auto *body = body_of<rtmsg>(message);
   if (message->nlmsg_type != RTM_NEWROUTE || body == nullptr ||
-      (body->rtm_flags & RTM_F_CLONED) != 0 ||
+      ((body->rtm_flags & RTM_F_CLONED) != 0 && !cloned) ||
       (body->rtm_family != AF_INET && body->rtm_family != AF_INET6))
     return std::nullopt;
   const Attributes<RTA_MAX + 1> attributes(message, sizeof(*body));
@@ -440,6 +441,30 @@ Result<std::vector<Address>> Netlink::addresses() {
   Request request(RTM_GETADDR, 0);
   request.body<ifaddrmsg>()->ifa_family = AF_UNSPEC;
   return dump<Address>(request.header, "list the addresses", parse_address);
+}
+
+Result<Route> Netlink::route_to(const IpAddress &destination) {
+  Request request(RTM_GETROUTE, NLM_F_ACK);
+  auto *body = request.body<rtmsg>();
+  std::visit(
+      [&](const auto &address) {
+        const size_t size = address.bytes.size();
+        body->rtm_family = size == 4 ? AF_INET : AF_INET6;
+        body->rtm_dst_len = static_cast<unsigned char>(8 * size);
+        mnl_attr_put(request.header, RTA_DST, size, address.bytes.data());
+      },
+      destination);
+  Route found;
+  found.type = RTN_UNREACHABLE;
+  const Outcome outcome = exchange(request.header, [&](const nlmsghdr *message) {
+    if (auto route = parse_route(message, true))
+      found = std::move(*route);
+  });
+  if (outcome.number == ENETUNREACH || outcome.number == EHOSTUNREACH || outcome.number == EACCES)
+    return found; // IPv4 says it so
+  if (outcome.number != 0)
+    return failure_of("look up the route to " + text(destination), outcome.number, outcome.detail);
+  return found;
 }
 
 Result<std::vector<Route>> Netlink::routes(const RouteFilter &filter) {

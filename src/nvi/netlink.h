@@ -102,6 +102,10 @@ public:
   };
   Result<std::vector<Route>> routes(const RouteFilter &filter);
 
+  // Where a packet of this machine's own would go; type says RTN_UNREACHABLE and so on where it
+  // would go nowhere.
+  Result<Route> route_to(const IpAddress &destination);
+
   // add refuses a route that is there already, replace takes its place.
   Result<void> add(const Route &route);
   Result<void> replace(const Route &route);

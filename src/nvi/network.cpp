@@ -272,10 +272,7 @@ Result<void> Network::remove_stale(const Plan &plan, const std::set<Proxy> &want
 
 // Linux stops listening to router advertisements on an interface that forwards (unless accept_ra is
 // 2) and drops the default route they gave. Whether the machine is to keep one is not ours to say.
-void Network::warn_about_router_advertisements(const Surroundings &around) {
-  if (const auto forwarding = Sysctl::read("net/ipv6/conf/all/forwarding");
-      !forwarding || *forwarding != "0")
-    return;
+Result<std::vector<std::string>> Network::advertised_defaults(const Surroundings &around) {
   const auto defaults = netlink_.routes({.family = AF_INET6,
                                          .protocol = RTPROT_RA,
                                          .type = 0,
@@ -285,17 +282,35 @@ void Network::warn_about_router_advertisements(const Surroundings &around) {
                                            return std::get<Prefix6>(route.destination).length == 0;
                                          }});
   if (!defaults)
-    return warn(defaults.failure());
+    return defaults.failure();
+  std::vector<std::string> ports;
   for (const Route &route : *defaults) {
     const Link *port = around.link(route.interface);
     if (port == nullptr)
       continue;
     const auto accepted = Sysctl::read("net/ipv6/conf/" + port->name + "/accept_ra");
     if (accepted && *accepted == "1")
-      warn(error("{0} has its IPv6 default route from router advertisements, which Linux ignores "
-                 "on a router: set net.ipv6.conf.{0}.accept_ra=2, or give it a static route",
-                 port->name));
+      ports.push_back(port->name);
   }
+  return ports;
+}
+
+Result<std::vector<std::string>> Network::ports_with_advertised_default() {
+  auto around = look({});
+  return around ? advertised_defaults(*around) : around.failure();
+}
+
+void Network::warn_about_router_advertisements(const Surroundings &around) {
+  if (const auto forwarding = Sysctl::read("net/ipv6/conf/all/forwarding");
+      !forwarding || *forwarding != "0")
+    return;
+  const auto ports = advertised_defaults(around);
+  if (!ports)
+    return warn(ports.failure());
+  for (const std::string &port : *ports)
+    warn(error("{0} has its IPv6 default route from router advertisements, which Linux ignores "
+               "on a router: set net.ipv6.conf.{0}.accept_ra=2, or give it a static route",
+               port));
 }
 
 void Network::announce(const std::vector<Proxy> &entries, const Surroundings &around) {

@@ -45,6 +45,18 @@ public:
   // Whether apply() would be right; touches nothing. The interface need not exist yet.
   Result<void> check(const Plan &plan);
 
+  // The parts of check(), each by itself, for who wants to hear of all of them.
+  struct Part {
+    std::string name; // "interface", "pool", "mapped", "prefixes", "routes"
+    Result<void> good;
+    std::vector<std::string> warnings;
+  };
+  Result<std::vector<Part>> check_parts(const Plan &plan);
+
+  // The ports whose IPv6 default route comes from router advertisements that they will not listen
+  // to any more once the machine forwards (accept_ra is 1).
+  Result<std::vector<std::string>> ports_with_advertised_default();
+
   // Makes the machine match. A second call with another plan changes only the differences; the
   // interface's name must stay.
   Result<void> apply(const Plan &plan);
@@ -76,9 +88,12 @@ private:
 
   Result<Surroundings> look(const std::string &interface);
   Result<void> check_around(const Plan &plan, Surroundings &around);
-  Result<void> check_pool(const Plan &plan, const Surroundings &around);
-  Result<void> check_mapped(const Plan &plan, const Surroundings &around);
-  Result<void> check_prefixes(const Plan &plan, const Surroundings &around);
+  struct PartOfCheck;
+  static const std::vector<PartOfCheck> &parts_of_check();
+  Result<void> check_interface(const Plan &plan, Surroundings &around);
+  Result<void> check_pool(const Plan &plan, Surroundings &around);
+  Result<void> check_mapped(const Plan &plan, Surroundings &around);
+  Result<void> check_prefixes(const Plan &plan, Surroundings &around);
   Result<void> check_routes(const Plan &plan, Surroundings &around);
   Result<void> apply(const Plan &wish, Settings settings);
   Result<void> apply_settings(const std::string &interface, Undo &undo);
@@ -91,6 +106,7 @@ private:
                             const Surroundings &around, Undo &undo);
   Result<void> set(const std::string &name, const std::string &value, bool needed, Undo &undo);
   bool ours(const ProxyNeighbour &entry, const Surroundings &around) const;
+  Result<std::vector<std::string>> advertised_defaults(const Surroundings &around);
   void warn_about_router_advertisements(const Surroundings &around);
   void announce(const std::vector<Proxy> &entries, const Surroundings &around);
   void warn(Error failure) { warnings_.push_back(std::move(failure.message)); }

@@ -45,23 +45,53 @@ Result<void> Network::check(const Plan &plan) {
   return check_around(plan, *around);
 }
 
+// In this order: the first that fails is the one that check() tells of.
+struct Network::PartOfCheck {
+  const char *name;
+  Result<void> (Network::*look)(const Plan &, Surroundings &);
+};
+
+const std::vector<Network::PartOfCheck> &Network::parts_of_check() {
+  static const std::vector<PartOfCheck> parts = {{"interface", &Network::check_interface},
+                                                 {"pool", &Network::check_pool},
+                                                 {"mapped", &Network::check_mapped},
+                                                 {"prefixes", &Network::check_prefixes},
+                                                 {"routes", &Network::check_routes}};
+  return parts;
+}
+
 Result<void> Network::check_around(const Plan &plan, Surroundings &around) {
+  for (const PartOfCheck &part : parts_of_check())
+    if (auto good = (this->*part.look)(plan, around); !good)
+      return good;
+  return {};
+}
+
+Result<std::vector<Network::Part>> Network::check_parts(const Plan &plan) {
+  auto around = look(plan.interface);
+  if (!around)
+    return around.failure();
+  std::vector<Part> parts;
+  for (const PartOfCheck &part : parts_of_check()) {
+    warnings_.clear();
+    auto good = (this->*part.look)(plan, *around);
+    parts.push_back({part.name, std::move(good), warnings_});
+  }
+  warnings_.clear();
+  return parts;
+}
+
+Result<void> Network::check_interface(const Plan &plan, Surroundings &around) {
   if (auto good = check_numbers(plan); !good)
     return good;
   if (around.interface.index != 0 && around.interface.kind != "tun")
     return error("interface {} exists and is not a tun: remove it or set another [nvi] name",
                  plan.interface);
-  if (auto good = check_pool(plan, around); !good)
-    return good;
-  if (auto good = check_mapped(plan, around); !good)
-    return good;
-  if (auto good = check_prefixes(plan, around); !good)
-    return good;
-  return check_routes(plan, around);
+  return {};
 }
 
 // No pool address may be one that this machine answers for itself.
-Result<void> Network::check_pool(const Plan &plan, const Surroundings &around) {
+Result<void> Network::check_pool(const Plan &plan, Surroundings &around) {
   for (const Address &address : around.addresses) {
     const Ipv4 *own = std::get_if<Ipv4>(&address.address);
     if (own != nullptr && has(plan.pool, *own))
@@ -92,7 +122,7 @@ Result<void> Network::check_pool(const Plan &plan, const Surroundings &around) {
 
 // Nor may a mapped one be. A port's subnet may hold a mapped prefix, but its hosts ask for those
 // addresses on the link, where we answer for single ones only.
-Result<void> Network::check_mapped(const Plan &plan, const Surroundings &around) {
+Result<void> Network::check_mapped(const Plan &plan, Surroundings &around) {
   for (const Address &address : around.addresses) {
     const Ipv4 *own = std::get_if<Ipv4>(&address.address);
     if (own == nullptr)
@@ -132,7 +162,7 @@ Result<void> Network::check_mapped(const Plan &plan, const Surroundings &around)
   return {};
 }
 
-Result<void> Network::check_prefixes(const Plan &plan, const Surroundings &around) {
+Result<void> Network::check_prefixes(const Plan &plan, Surroundings &around) {
   for (const Prefix6 &prefix : plan.prefixes)
     for (const Address &address : around.addresses) {
       const Ipv6 *own = std::get_if<Ipv6>(&address.address);

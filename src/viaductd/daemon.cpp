@@ -5,6 +5,7 @@
 #include "base/version.h"
 #include "control/requests.h"
 #include "metrics/metrics.h"
+#include "nvi/plan.h"
 #include "viaductd/log.h"
 #include "viaductd/policy.h"
 
@@ -122,7 +123,7 @@ Result<void> Daemon::start_network() {
   auto network = nvi::Network::open();
   if (!network)
     return network.failure();
-  if (auto done = network->check(plan_of(config_)); !done)
+  if (auto done = network->check(nvi::plan_of(config_)); !done)
     return done;
   auto tun = nvi::Tun::open(config_.nvi.name, worker_count());
   if (!tun)
@@ -139,7 +140,7 @@ Result<void> Daemon::start_network() {
   if (auto done = apply_policy(config_, connected_); !done)
     return done;
   take_over_bindings(); // before the first packet
-  auto done = network_->apply(plan_of(config_));
+  auto done = network_->apply(nvi::plan_of(config_));
   warn_once();
   return done ? follow_mtu() : done;
 }
@@ -300,7 +301,7 @@ Result<void> Daemon::take_over(const config::Config &next) {
   auto connected = network_->connected_prefixes(next.nvi.name);
   if (!connected)
     return connected.failure();
-  if (auto done = network_->check(plan_of(next)); !done)
+  if (auto done = network_->check(nvi::plan_of(next)); !done)
     return done;
   // A new port is opened before anything changes, since it may be taken.
   bool new_metrics = next.control.metrics != config_.control.metrics;
@@ -309,11 +310,11 @@ Result<void> Daemon::take_over(const config::Config &next) {
     return metrics.failure();
   if (auto done = reload_dns64(next, *connected); !done)
     return done;
-  auto done = network_->apply(plan_of(next));
+  auto done = network_->apply(nvi::plan_of(next));
   if (done)
     done = apply_policy(next, *connected);
   if (!done) { // back to where we were; what fails now is only logged
-    if (auto undone = network_->apply(plan_of(config_)); !undone)
+    if (auto undone = network_->apply(nvi::plan_of(config_)); !undone)
       log::failure("reload_undo", {{"error", undone.failure().message}});
     if (auto undone = reload_dns64(config_, connected_); !undone)
       log::failure("reload_undo", {{"error", undone.failure().message}});
@@ -407,20 +408,6 @@ Result<void> Daemon::reload_dns64(const config::Config &next,
 
 // --- what others ask
 // ------------------------------------------------------------------------------
-
-nvi::Plan Daemon::plan_of(const config::Config &config) const {
-  nvi::Plan plan;
-  plan.interface = config.nvi.name;
-  plan.prefixes = config.nat64.prefixes;
-  for (const auto &pool : config.nat64.pool4)
-    plan.pool.push_back(pool.address);
-  for (const Ipv4 &router : config.nat64.router_pool4)
-    if (std::ranges::find(plan.pool, router) == plan.pool.end())
-      plan.pool.push_back(router);
-  for (const auto &map : config.maps)
-    plan.mapped.push_back(map.outside);
-  return plan;
-}
 
 dns64::Settings Daemon::dns64_settings(const config::Config &config,
                                        const std::vector<Prefix6> &connected) const {

@@ -75,7 +75,6 @@ private:
   Result<Metrics> make_metrics(const config::Config &config);
   std::string metrics_text() const;
   control::Status status() const;
-  nvi::Plan plan_of(const config::Config &config) const;
   dns64::Settings dns64_settings(const config::Config &config,
                                  const std::vector<Prefix6> &connected) const;
 

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: MIT
 """The systemd unit by systemd's own eyes, and the nftables example by nft's."""
 
+import json
 import os
 import pathlib
+import pty
 import re
+import select
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 
 import pytest
 
@@ -111,6 +116,14 @@ def test_every_configuration_key_is_in_the_manual(pages):
         assert re.search(rf"^ +(\S+ → )?{key}( |$)", pages["viaduct.toml.5"], re.MULTILINE), key
 
 
+def test_every_check_of_the_doctor_is_documented():
+    said = subprocess.run([f"{BIN}/viaduct", "--socket", "/nonexistent", "doctor", "--json"], capture_output=True,
+                          text=True).stdout
+    checks = [line["check"] for line in json.loads(said)]
+    rows = [row for row in (TOP / "docs/doctor.md").read_text().splitlines() if row.startswith("| `")]
+    assert re.findall(r"`([a-z0-9_ ]+)`", " ".join(row.split("|")[1] for row in rows))[4:] == checks
+
+
 # --- completion ----------------------------------------------------------------------------------
 
 COMPLETION = TOP / "packaging/completion"
@@ -134,7 +147,61 @@ def completed_by_fish(*words):
     return [entry.split("\t")[0] for entry in shown.stdout.splitlines()]
 
 
-@pytest.mark.parametrize("completed", [completed_by_bash, completed_by_fish])
+ZSH = r"""
+fpath=($COMPLETION $fpath)
+autoload -U compinit && compinit -D -u
+capture() {
+  compadd() {  # the files' functions only look with -A, -O and -D; what is offered is written down
+    case " ${@[1,(i)--]} " in *' -'[AOD]' '*) builtin compadd "$@"; return ;; esac
+    local -a hits
+    builtin compadd -A hits "$@"
+    print -l -- $hits >>$OFFERED
+  }
+  _main_complete
+  unfunction compadd
+}
+zle -C capture complete-word capture
+bindkey '^I' capture
+finish() { : >$DONE; BUFFER=; }
+zle -N finish
+bindkey '^X' finish
+PS1=ready
+"""
+
+
+def completed_by_zsh(*words):
+    """As a user has it: the line is typed into a terminal, then the tabulator."""
+    needs("zsh")
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        shutil.copy(COMPLETION / "viaduct.zsh", folder / "_viaduct")  # as it is installed
+        (folder / ".zshrc").write_text(ZSH)
+        offered, done = folder / "offered", folder / "done"
+        environment = {**os.environ, "ZDOTDIR": str(folder), "COMPLETION": str(folder), "OFFERED": str(offered),
+                       "DONE": str(done), "PATH": f"{BIN}:{os.environ['PATH']}", "TERM": "dumb", "LC_ALL": "C.UTF-8"}
+        shell, terminal = pty.fork()
+        if shell == 0:
+            os.chdir(folder)
+            os.execvpe("zsh", ["zsh", "-d", "-i"], environment)
+        try:
+            said = b""
+            typed = False
+            deadline = time.monotonic() + 20
+            while not done.exists():
+                assert time.monotonic() < deadline, said
+                if select.select([terminal], [], [], 0.05)[0]:
+                    said += os.read(terminal, 4096)
+                if b"ready" in said and not typed:
+                    os.write(terminal, " ".join(words).encode() + b"\t\x18")
+                    typed = True
+        finally:
+            os.kill(shell, signal.SIGKILL)
+            os.waitpid(shell, 0)
+            os.close(terminal)
+        return offered.read_text().split() if offered.exists() else []
+
+
+@pytest.mark.parametrize("completed", [completed_by_bash, completed_by_fish, completed_by_zsh])
 def test_completion_offers_what_help_says(completed):
     options, subcommands = options_of("viaduct")
     assert set(completed("viaduct", "")) - options == set(subcommands)
@@ -149,3 +216,6 @@ def test_completion_offers_what_help_says(completed):
                                               text=True, check=True).stdout
     assert completed("viaduct", "explain", "no_po") == ["no_port"]
     assert completed("viaduct", "--socket", "x", "sho") == ["show"]
+    for subcommand in ("check", "doctor"):
+        assert "/etc/passwd" in "".join(completed("viaduct", subcommand, "/etc/passw")) or \
+            completed("viaduct", subcommand, "/etc/passw")[0].startswith("passwd")

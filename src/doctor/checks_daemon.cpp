@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+//
+// The configuration, the daemon, and the resolver that it supervises.
+#include "doctor/checks.h"
+
+namespace viaduct::doctor {
+
+Finding check_configuration(const Facts &facts) {
+  if (facts.config)
+    return ok(fmt::format("{} is good", facts.path));
+  std::string text = facts.problems.empty() ? "not read" : facts.problems.front();
+  if (facts.problems.size() > 1)
+    text += fmt::format(" (and {} more)", facts.problems.size() - 1);
+  return fail(text, fmt::format("viaduct check {} names everything that is wrong", facts.path));
+}
+
+Finding check_daemon(const Facts &facts) {
+  switch (facts.presence) {
+  case Presence::unreachable:
+    return skip(facts.why_no_daemon);
+  case Presence::absent:
+    if (!facts.socket_folder)
+      return warn(facts.why_no_daemon + "; the folder of its socket is not there, either",
+                  "make the folder (the unit's RuntimeDirectory= does), then start viaductd");
+    return warn(facts.why_no_daemon, "start it: systemctl start viaductd");
+  case Presence::running:
+    break;
+  }
+  const Running &daemon = facts.daemon;
+  if (daemon.version != facts.program_version)
+    return warn(
+        fmt::format("viaductd {} runs, this command is {}", daemon.version, facts.program_version),
+        "restart viaductd after an upgrade");
+  if (daemon.configuration != facts.path)
+    return warn(fmt::format("viaductd runs with {}, not with {}", daemon.configuration, facts.path),
+                fmt::format("viaduct doctor {}", daemon.configuration));
+  if (facts.config && daemon.interface != facts.config->nvi.name)
+    return warn(fmt::format("viaductd runs with {}, the configuration says {}", daemon.interface,
+                            facts.config->nvi.name),
+                "restart viaductd: the interface's name cannot change by reload");
+  return ok(fmt::format("viaductd {} runs, process {}", daemon.version, daemon.pid));
+}
+
+Finding check_sessions(const Facts &facts) {
+  if (!runs(facts))
+    return skip(not_running);
+  const uint64_t held = facts.daemon.sessions, limit = facts.daemon.sessions_limit;
+  std::string text = fmt::format("{} of {} sessions", held, limit);
+  constexpr const char *advice = "raise [nat64] max_sessions (and restart viaductd), or lower "
+                                 "max_sessions_per_subscriber if a few hosts have most of them";
+  if (limit == 0)
+    return skip("viaductd does not say how many sessions there may be");
+  if (held >= limit)
+    return fail(text, advice);
+  return nearly_full(held, limit) ? warn(text, advice) : ok(text);
+}
+
+// The fullest of all addresses and protocols speaks for them.
+Finding check_ports(const Facts &facts) {
+  if (!runs(facts))
+    return skip(not_running);
+  const PoolUse *fullest = nullptr;
+  std::string protocol;
+  uint64_t most = 0;
+  for (const PoolUse &pool : facts.daemon.pools)
+    for (const auto &[name, used] : pool.in_use)
+      if (pool.ports > 0 && (fullest == nullptr || used * fullest->ports > most * pool.ports)) {
+        fullest = &pool;
+        protocol = name;
+        most = used;
+      }
+  if (fullest == nullptr)
+    return skip("viaductd does not say how many ports are in use");
+  std::string text = fmt::format("{} of {} ports in use at most (of {}, {})", most, fullest->ports,
+                                 fullest->address, protocol);
+  constexpr const char *advice =
+      "give [nat64] pool4 another address, or a wider range of ports; viaduct show pools";
+  if (most >= fullest->ports)
+    return fail(text, advice);
+  return nearly_full(most, fullest->ports) ? warn(text, advice) : ok(text);
+}
+
+// What stands in the way of a resolver that is to be started; what it does once it runs.
+Finding check_resolver(const Facts &facts) {
+  if (!facts.config)
+    return skip(no_configuration);
+  if (!facts.config->dns64)
+    return ok("DNS64 is not configured");
+  if (!facts.resolver)
+    return skip(facts.resolver.failure().message);
+  if (!facts.resolver->installed)
+    return fail("unbound is not installed", "apt install unbound dns-root-data, and "
+                                            "systemctl disable --now unbound");
+  if (facts.presence == Presence::unreachable)
+    return skip("whether it runs only viaductd knows, which cannot be asked");
+  if (runs(facts)) {
+    const Running &daemon = facts.daemon;
+    if (daemon.dns64_state == "healthy")
+      return ok("unbound runs and is healthy");
+    std::string text = fmt::format("unbound is {}: {}", daemon.dns64_state, daemon.dns64_detail);
+    if (daemon.dns64_state == "starting")
+      return warn(text, "ask again in a few seconds");
+    return fail(text, "see viaductd's log; viaduct reload starts a changed [dns64]");
+  }
+  const auto &occupied = facts.resolver->occupied;
+  for (const std::string &wanted : facts.config->dns64->listen)
+    for (const std::string &taken : occupied)
+      if (taken == wanted || taken == "::" || taken == "0.0.0.0" || wanted == "::" ||
+          wanted == "0.0.0.0")
+        return fail(fmt::format("something else answers at port 53 of {}", taken),
+                    "stop it (systemctl disable --now unbound, or systemd-resolved, dnsmasq, "
+                    "named), or change [dns64] listen");
+  return ok("unbound is installed, and port 53 is free");
+}
+
+Finding check_synthesis(const Facts &facts) {
+  if (!facts.config)
+    return skip(no_configuration);
+  if (!facts.config->dns64)
+    return ok("DNS64 is not configured");
+  if (!runs(facts))
+    return skip(not_running);
+  if (!facts.resolver)
+    return skip(facts.resolver.failure().message);
+  if (facts.resolver->answers.empty())
+    return skip("no address was asked");
+  for (const Resolver::Answer &answer : facts.resolver->answers)
+    if (!answer.good)
+      return fail(fmt::format("at {}: {}", answer.address, answer.good.failure().message),
+                  "see viaduct show status and viaductd's log; if something else answers there, "
+                  "stop it");
+  return ok(fmt::format("ipv4only.arpa has an address in {} at {}",
+                        facts.config->nat64.prefixes.front().text(),
+                        facts.resolver->answers.front().address));
+}
+
+} // namespace viaduct::doctor

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+//
+// The machine: what the kernel offers, and how much of what is limited is left.
+#include "doctor/checks.h"
+
+#include <cstdio>
+
+namespace viaduct::doctor {
+
+namespace {
+
+std::string mebibytes(uint64_t bytes) {
+  return fmt::format("{} MiB", bytes >> 20);
+}
+
+} // namespace
+
+// Debian 12's; what is older has never been tried.
+Finding check_kernel(const Facts &facts) {
+  unsigned major = 0, minor = 0;
+  if (std::sscanf(facts.kernel.c_str(), "%u.%u", &major, &minor) != 2)
+    return skip(fmt::format("Linux \"{}\" does not look like a version", facts.kernel));
+  if (major < 6 || (major == 6 && minor < 1))
+    return warn(fmt::format("Linux {} is older than 6.1", facts.kernel),
+                "use a kernel of Debian 12 or newer: older ones have not been tried");
+  return ok(fmt::format("Linux {}", facts.kernel));
+}
+
+Finding check_tun(const Facts &facts) {
+  if (!facts.tun)
+    return fail(facts.tun.failure().message,
+                "modprobe tun (and for the next boot: echo tun > /etc/modules-load.d/tun.conf); in "
+                "a container the device must be given to it");
+  if (!facts.tun->may_open)
+    return skip("/dev/net/tun is there; what it can do needs root to know");
+  if (!facts.tun->multi_queue || !facts.tun->vnet_hdr)
+    return fail(fmt::format("this kernel's tun has no {}",
+                            facts.tun->multi_queue ? "offloads (vnet_hdr)" : "queues"),
+                "use a kernel of Debian 12 or newer");
+  return ok("/dev/net/tun is there, with queues and offloads");
+}
+
+// The engine that carries traffic needs none of it, so nothing here is a fault.
+Finding check_bpf(const Facts &facts) {
+  const char *types = facts.btf ? "type information (BTF) is there" : "no type information (BTF)";
+  if (!facts.bpf)
+    return skip(fmt::format("{}; {}; only the tun engine carries traffic in this version", types,
+                            facts.bpf.failure().message));
+  return ok(
+      fmt::format("programs load; {}; only the tun engine carries traffic in this version", types));
+}
+
+Finding check_memory(const Facts &facts) {
+  if (!facts.memory)
+    return skip(facts.memory.failure().message);
+  const auto &[total, tables] = *facts.memory;
+  std::string text =
+      fmt::format("full tables take {}, this machine has {}", mebibytes(tables), mebibytes(total));
+  if (tables > total)
+    return fail(text, "lower [nat64] max_sessions: the kernel would end viaductd before that");
+  if (tables > total / 2)
+    return warn(text, "lower [nat64] max_sessions, or see that nothing else needs that memory");
+  return ok(text);
+}
+
+Finding check_files(const Facts &facts) {
+  if (!runs(facts))
+    return skip(not_running);
+  if (!facts.daemon.files)
+    return skip(facts.daemon.files.failure().message);
+  const auto &[open, limit] = *facts.daemon.files;
+  std::string text = fmt::format("viaductd has {} of {} descriptors open", open, limit);
+  if (nearly_full(open, limit))
+    return warn(text, "raise its limit (LimitNOFILE= of the unit), and see who holds so many "
+                      "connections to its control socket or metrics");
+  return ok(text);
+}
+
+// Sessions do not mind; signatures of DNS do, and so does everybody who reads the log.
+Finding check_clock(const Facts &facts) {
+  constexpr int64_t day = 86400;
+  if (facts.clock.program == 0)
+    return skip("when this program was made is not known");
+  if (facts.clock.now + day < facts.clock.program)
+    return fail("the wall clock is before the day on which this program was made",
+                "set it (timedatectl set-ntp true): names with DNSSEC do not resolve until then");
+  return ok("the wall clock may be right");
+}
+
+Finding check_conntrack(const Facts &facts) {
+  if (!facts.conntrack)
+    return skip(facts.conntrack.failure().message);
+  const auto &[count, max] = *facts.conntrack;
+  if (max == 0)
+    return ok("the kernel tracks no connections here");
+  std::string text = fmt::format("{} of {} connections tracked by the kernel", count, max);
+  constexpr const char *advice = "raise net.netfilter.nf_conntrack_max, or keep what passes nvi0 "
+                                 "out of it (nft: iifname or oifname \"nvi0\" notrack)";
+  if (count >= max)
+    return fail(text, advice);
+  return nearly_full(count, max) ? warn(text, advice) : ok(text);
+}
+
+} // namespace viaduct::doctor
