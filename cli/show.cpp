@@ -109,8 +109,9 @@ Cells binding_cells(const json &item) {
 }
 
 Cells pool_cells(const json &item) {
-  return {text(item, "address"), text(item, "ports"), text(item, "tcp"), text(item, "udp"),
-          text(item, "icmp")};
+  return {text(item, "address"),     text(item, "ports"),       text(item, "tcp"),
+          text(item, "udp"),         text(item, "icmp"),        text(item, "most", "tcp"),
+          text(item, "most", "udp"), text(item, "most", "icmp")};
 }
 
 Cells map_cells(const json &item) {
@@ -136,7 +137,14 @@ const std::array<View, 5> &views() {
        session_cells},
       {"bindings", {{"PROTOCOL"}, {"INSIDE"}, {"OUTSIDE"}, {"SESSIONS", true}}, binding_cells},
       {"pools",
-       {{"ADDRESS"}, {"PORTS"}, {"TCP USED", true}, {"UDP USED", true}, {"ICMP USED", true}},
+       {{"ADDRESS"},
+        {"PORTS"},
+        {"TCP USED", true},
+        {"UDP USED", true},
+        {"ICMP USED", true},
+        {"TCP MOST", true},
+        {"UDP MOST", true},
+        {"ICMP MOST", true}},
        pool_cells},
       {"maps", {{"INSIDE"}, {"OUTSIDE"}}, map_cells},
       {"counters", {{"COUNTER"}, {"VALUE", true}, {"KIND"}, {"MEANING"}}, counter_cells},

@@ -248,34 +248,56 @@ STEP enum insertion port_take(struct packet *p, const struct pool_address *pool,
     lookups++;
     key->pool_port = BE16(port);
     result = port_insert(p, key, &p->scratch->port);
-    if (result == INSERTED) {
-      WRITE(*hint_of(hints, port), HINT_IN_USE);
-      ADD(hints->used, 1);
-    }
     if (result != EXISTS)
       return result;
   }
   return EXISTS;
 }
 
-/* Gives p->scratch->port_key back. The hint first: behind it, whoever takes the port writes his. */
-STEP void port_give_back(struct packet *p, __u8 hint) {
+/* The hints of p->scratch->port_key's address; NULL if it has left the pool. */
+STEP struct port_hints *hints_of_port_key(struct packet *p) {
   const struct port_key *key = &p->scratch->port_key;
   const struct pool_address *pool = find_pool_address(p, key->pool_address);
-  struct port_hints *hints = NULL;
 
-  if (pool) {
-    p->scratch->port_choice.hints = hints_of(pool, key->protocol);
-    hints = hints_find(p, &p->scratch->port_choice.hints);
-  }
-  if (hints)
-    WRITE(*hint_of(hints, HOST16(key->pool_port)), hint);
-  for (int i = 0; i < 4 && hints; i++) { /* never below zero: a reload may have forgotten some */
-    __u32 seen = READ(hints->used);
-    if (seen == 0 || SWAP_IF(hints->used, seen, seen - 1))
+  if (!pool)
+    return NULL;
+  p->scratch->port_choice.hints = hints_of(pool, key->protocol);
+  return hints_find(p, &p->scratch->port_choice.hints);
+}
+
+/* p->scratch->port_key has just been inserted: it is counted, and how many that makes at most. */
+STEP void port_taken(struct packet *p) {
+  struct port_hints *hints = hints_of_port_key(p);
+  __u32 used;
+
+  if (!hints)
+    return;
+  WRITE(*hint_of(hints, HOST16(p->scratch->port_key.pool_port)), HINT_IN_USE);
+  used = ADD(hints->used, 1) + 1;
+  for (int i = 0; i < 4; i++) {
+    __u32 most = READ(hints->most);
+    if (most >= used || SWAP_IF(hints->most, most, used))
       break;
   }
-  port_remove(p, key);
+}
+
+/* Gives p->scratch->port_key back. The hint first: behind it, whoever takes the port writes his.
+ * What the hint does not know as taken was not counted. */
+STEP void port_give_back(struct packet *p, __u8 hint) {
+  struct port_hints *hints = hints_of_port_key(p);
+
+  if (hints) {
+    __u8 *own = hint_of(hints, HOST16(p->scratch->port_key.pool_port));
+    bool counted = READ(*own) == HINT_IN_USE;
+
+    WRITE(*own, hint);
+    for (int i = 0; i < 4 && counted; i++) { /* never below zero */
+      __u32 seen = READ(hints->used);
+      if (seen == 0 || SWAP_IF(hints->used, seen, seen - 1))
+        break;
+    }
+  }
+  port_remove(p, &p->scratch->port_key);
 }
 
 /* Some other addresses of the pool. Not all: each is a long search when ports are short, and that
@@ -328,6 +350,7 @@ STEP enum verdict binding_make(struct packet *p, __be32 pool_address, struct bin
     return drop(p, REASON_binding_quota);
   switch (port_take_anywhere(p, pool_address)) {
   case INSERTED:
+    port_taken(p);
     break;
   case FULL:
     subscriber_release_binding(p, &s->binding_key, p->policy->subscriber_prefix);

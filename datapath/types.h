@@ -180,11 +180,17 @@ enum { REST_TICK = 4 /* seconds */, REST_TICKS = 254, HINT_NONE = 0, HINT_IN_USE
 
 struct port_hints {
   __u8 port[65536]; /* HINT_, or the tick in which it was freed, 1 to REST_TICKS and round again */
-  __u32 used;       /* how many are in use, or a few less */
-  __u32 pad;
+  __u32 used;       /* how many are in use (HINT_IN_USE), or a few less */
+  __u32 most;       /* the highest that `used` has been since the address came into the pool */
 };
 
 enum { PORT_PROTOCOLS = 3, PORT_HINTS = MAX_POOL * PORT_PROTOCOLS };
+
+/* What the hints say of a pool address, for the daemon: by protocol, TCP, UDP, ICMP. */
+struct pool_use {
+  __u32 used[PORT_PROTOCOLS];
+  __u32 most[PORT_PROTOCOLS];
+};
 
 #define BINDING_DEAD 0x80000000U
 #define SESSION_DEAD 0U
@@ -204,7 +210,7 @@ struct pool_address {
   __u16 port_low; /* host order, both ends belong to the range */
   __u16 port_high;
   __u8 draining; /* what is bound stays, nothing new is */
-  __u8 slot;     /* its index: where its hints lie */
+  __u8 slot;     /* where its hints lie: its own as long as it is in the pool */
   __u16 pad;
 };
 DP_STATIC_ASSERT(sizeof(struct pool_address) == 12);

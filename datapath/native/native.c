@@ -295,15 +295,25 @@ void engine_free(struct engine *engine) {
   free(engine);
 }
 
-static void forget_hints(struct engine *engine, const struct policy *old) {
-  const struct port_hints *end = engine->hints + old->pool_count * PORT_PROTOCOLS;
+/* 0.0.0.0: none. */
+static __be32 address_in_slot(const struct policy *policy, __u8 slot) {
+  for (__u8 i = 0; i < policy->pool_count; i++)
+    if (policy->pool[i].slot == slot)
+      return policy->pool[i].address;
+  return 0;
+}
 
-  for (struct port_hints *h = engine->hints; h < end; h++) {
+static void forget_hints(struct engine *engine, __u8 slot) {
+  struct port_hints *first = engine->hints + (size_t)slot * PORT_PROTOCOLS;
+
+  for (struct port_hints *h = first; h < first + PORT_PROTOCOLS; h++) {
     for (size_t port = 0; port < sizeof h->port; port++)
       if (READ(h->port[port]) != HINT_NONE) /* pages that were never used stay so */
         WRITE(h->port[port], HINT_NONE);
     if (READ(h->used))
       WRITE(h->used, 0);
+    if (READ(h->most))
+      WRITE(h->most, 0);
   }
 }
 
@@ -315,9 +325,12 @@ int engine_set_policy(struct engine *engine, const struct policy *policy) {
   *fresh = *policy;
   old = __atomic_exchange_n(&engine->policy, fresh, __ATOMIC_ACQ_REL);
   epochs_wait(&engine->epochs);
-  /* Another pool: its addresses lie elsewhere. Nobody writes by the old one's places any more. */
-  if (old->pool_count != fresh->pool_count || memcmp(old->pool, fresh->pool, sizeof old->pool) != 0)
-    forget_hints(engine, old);
+  /* Addresses that have left the pool: nobody writes to their hints any more. */
+  for (__u8 slot = 0; slot < MAX_POOL; slot++) {
+    __be32 address = address_in_slot(old, slot);
+    if (address && address != address_in_slot(fresh, slot))
+      forget_hints(engine, slot);
+  }
   free(old);
   return 0;
 }
@@ -331,6 +344,15 @@ void engine_counters(const struct engine *engine, __u64 counters[REASON_COUNT]) 
 
 int prefix_refuses(const struct prefix6 *prefix, __be32 address) {
   return is_private_under(prefix, address);
+}
+
+void engine_pool_use(const struct engine *engine, __u8 slot, struct pool_use *use) {
+  memset(use, 0, sizeof *use);
+  for (size_t i = 0; slot < MAX_POOL && i < PORT_PROTOCOLS; i++) {
+    const struct port_hints *hints = &engine->hints[slot * PORT_PROTOCOLS + i];
+    use->used[i] = READ(hints->used);
+    use->most[i] = READ(hints->most);
+  }
 }
 
 void engine_usage(const struct engine *engine, __u32 *sessions, __u32 *bindings) {
@@ -564,6 +586,19 @@ static int adopt_binding(struct engine *engine, const struct binding_key *key,
   return 0;
 }
 
+/* Of the ports that are given out; a static binding may have one outside of them. */
+static void count_static_port(struct engine *engine, const struct port_key *outside) {
+  struct packet p;
+  const struct pool_address *pool;
+
+  packet_init(&p, engine->sweeper);
+  pool = find_pool_address(&p, outside->pool_address);
+  p.scratch->port_key = *outside;
+  if (pool && HOST16(outside->pool_port) >= pool->port_low &&
+      HOST16(outside->pool_port) <= pool->port_high)
+    port_taken(&p);
+}
+
 int engine_bind(struct engine *engine, const struct binding_key *key,
                 const struct port_key *outside) {
   struct binding binding = {.pool_address = outside->pool_address,
@@ -574,11 +609,12 @@ int engine_bind(struct engine *engine, const struct binding_key *key,
   int result = -1;
 
   worker_enter(engine->sweeper);
-  if (table_insert(&engine->ports, outside, &port) != INSERTED)
+  if (table_insert(&engine->ports, outside, &port) != INSERTED) {
     result = adopt_binding(engine, key, outside);
-  else if (table_insert(&engine->bindings, key, &binding) == INSERTED)
+  } else if (table_insert(&engine->bindings, key, &binding) == INSERTED) {
     result = 0;
-  else
+    count_static_port(engine, outside);
+  } else
     table_remove(&engine->ports, outside);
   worker_leave(engine->sweeper);
   return result;

@@ -140,6 +140,8 @@ __u64 engine_dump_ports(struct engine *engine, __u64 cursor, struct port_key *ke
 /* Whether the prefix must not carry that address (RFC 6052 3.1), but for allow_private_ipv4. */
 int prefix_refuses(const struct prefix6 *prefix, __be32 address);
 
+/* Of the pool address with this slot. */
+void engine_pool_use(const struct engine *engine, __u8 slot, struct pool_use *use);
 void engine_usage(const struct engine *engine, __u32 *sessions, __u32 *bindings);
 
 /* Puts entries in directly: the "given" of a packet test. 0, or -1 when the table is full or has

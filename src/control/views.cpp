@@ -161,7 +161,7 @@ Answer::Step PoolsAnswer::next(json &item) {
   }
   if (at_ == pool_.size())
     return Step::end;
-  item = pool_item(pool_[at_], use_[at_]);
+  item = pool_item(pool_[at_], use_[at_], most_used(tables_, pool_[at_]));
   at_++;
   return Step::item;
 }
@@ -256,12 +256,18 @@ json binding_item(const tables::BindingRow &row) {
           {"sessions", (row.value.sessions & ~BINDING_DEAD) - row.value.is_static}};
 }
 
-json pool_item(const dp::pool_address &pool, const PoolUse &use) {
+PoolUse most_used(const tables::Tables &tables, const dp::pool_address &pool) {
+  const dp::pool_use use = tables.pool_use(pool);
+  return {use.most[0], use.most[1], use.most[2]};
+}
+
+json pool_item(const dp::pool_address &pool, const PoolUse &use, const PoolUse &most) {
   return {{"address", Ipv4::from_network_order(pool.address).text()},
           {"ports", fmt::format("{}-{}", pool.port_low, pool.port_high)},
           {"tcp", use.tcp},
           {"udp", use.udp},
-          {"icmp", use.icmp}};
+          {"icmp", use.icmp},
+          {"most", {{"tcp", most.tcp}, {"udp", most.udp}, {"icmp", most.icmp}}}};
 }
 
 json map_item(const dp::mapping &map) {

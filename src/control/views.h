@@ -53,7 +53,8 @@ nlohmann::json version_item();
 nlohmann::json status_item(const Status &status);
 nlohmann::json session_item(const tables::SessionRow &row, uint32_t now);
 nlohmann::json binding_item(const tables::BindingRow &row);
-nlohmann::json pool_item(const dp::pool_address &pool, const PoolUse &use);
+nlohmann::json pool_item(const dp::pool_address &pool, const PoolUse &use, const PoolUse &most);
+PoolUse most_used(const tables::Tables &tables, const dp::pool_address &pool);
 nlohmann::json map_item(const dp::mapping &map);
 nlohmann::json counter_item(dp::reason reason, uint64_t value); // not for REASON_none
 

@@ -77,7 +77,15 @@ Finding check_ports(const Facts &facts) {
       "give [nat64] pool4 another address, or a wider range of ports; viaduct show pools";
   if (most >= fullest->ports)
     return fail(text, advice);
-  return nearly_full(most, fullest->ports) ? warn(text, advice) : ok(text);
+  if (nearly_full(most, fullest->ports))
+    return warn(text, advice);
+  for (const PoolUse &pool : facts.daemon.pools)
+    for (const auto &[name, once] : pool.most)
+      if (pool.ports > 0 && once >= pool.ports)
+        return warn(fmt::format("all {} ports of {} were in use at once ({}), now {} at most", once,
+                                pool.address, name, most),
+                    advice);
+  return ok(text);
 }
 
 // What stands in the way of a resolver that is to be started; what it does once it runs.

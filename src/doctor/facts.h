@@ -24,6 +24,7 @@ struct PoolUse {
   std::string address;
   uint64_t ports = 0;                     // in its range
   std::map<std::string, uint64_t> in_use; // by protocol
+  std::map<std::string, uint64_t> most;   // that were at once
 };
 
 // Of the daemon that answers on the control socket.

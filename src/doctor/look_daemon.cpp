@@ -54,8 +54,12 @@ PoolUse pool_of(const json &item) {
   unsigned low = 0, high = 0;
   if (std::sscanf(text_of(item, "ports").c_str(), "%u-%u", &low, &high) == 2 && low <= high)
     pool.ports = high - low + 1;
-  for (const char *protocol : {"tcp", "udp", "icmp"})
+  const auto most = item.find("most");
+  for (const char *protocol : {"tcp", "udp", "icmp"}) {
     pool.in_use[protocol] = number_of(item, protocol);
+    if (most != item.end() && most->is_object())
+      pool.most[protocol] = number_of(*most, protocol);
+  }
   return pool;
 }
 

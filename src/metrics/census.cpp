@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "metrics/census.h"
 
-#include <algorithm>
 #include <vector>
 
 namespace viaduct::metrics {
@@ -97,12 +96,6 @@ void Census::finish() {
   pause_ = -1;
   last_.counts = walk_->counts();
   walk_.reset();
-  for (const auto &[address, use] : last_.counts.pool) {
-    auto &most = last_.most[address];
-    most.tcp = std::max(most.tcp, use.tcp);
-    most.udp = std::max(most.udp, use.udp);
-    most.icmp = std::max(most.icmp, use.icmp);
-  }
   last_.taken++;
   last_.work_seconds = std::chrono::duration<double>(work_).count();
   finished_ = Clock::now();

@@ -60,10 +60,9 @@ public:
 
   struct Report {
     Counts counts;
-    std::map<uint32_t, control::PoolUse> most; // of all censuses so far, for each protocol
-    uint64_t taken = 0;                        // how many were finished
-    double age_seconds = 0;                    // since the last one was finished
-    double work_seconds = 0;                   // of the processor, for the last one
+    uint64_t taken = 0;      // how many were finished
+    double age_seconds = 0;  // since the last one was finished
+    double work_seconds = 0; // of the processor, for the last one
   };
   Report report() const;
 

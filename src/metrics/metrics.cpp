@@ -61,7 +61,7 @@ control::PoolUse use_of(const std::map<uint32_t, control::PoolUse> &uses, uint32
 }
 
 void write_pool(Exposition &out, const std::vector<dp::pool_address> &pool,
-                const Census::Report &census) {
+                const std::vector<control::PoolUse> &most, const Census::Report &census) {
   auto text = [](const dp::pool_address &entry) {
     return Ipv4::from_network_order(entry.address).text();
   };
@@ -69,16 +69,16 @@ void write_pool(Exposition &out, const std::vector<dp::pool_address> &pool,
              "Ports that each protocol may use of a pool address");
   for (const auto &entry : pool)
     out.sample({{"address", text(entry)}}, uint64_t{entry.port_high} - entry.port_low + 1);
+  out.family("viaduct_pool_ports_used_max", Type::gauge,
+             "The most that were in use at once since viaductd started");
+  for (size_t i = 0; i < pool.size() && i < most.size(); i++)
+    write_use(out, text(pool[i]), most[i]);
   if (census.taken == 0)
     return;
   out.family("viaduct_pool_ports_used", Type::gauge,
              "Ports or identifiers of a pool address in use, as the last census found them");
   for (const auto &entry : pool)
     write_use(out, text(entry), use_of(census.counts.pool, entry.address));
-  out.family("viaduct_pool_ports_used_max", Type::gauge,
-             "The most that any census since the start found in use");
-  for (const auto &entry : pool)
-    write_use(out, text(entry), use_of(census.most, entry.address));
 }
 
 void write_census(Exposition &out, const Census::Report &census) {
@@ -125,7 +125,7 @@ std::string exposition(const Facts &facts) {
   Exposition out;
   write_daemon(out, facts.status);
   write_sessions(out, facts.status, facts.census);
-  write_pool(out, facts.pool, facts.census);
+  write_pool(out, facts.pool, facts.pool_most, facts.census);
   write_census(out, facts.census);
   write_counters(out, facts.counters);
   write_dns64(out, facts.status.dns64);

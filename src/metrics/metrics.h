@@ -15,6 +15,7 @@ struct Facts {
   control::Status status;
   tables::Counters counters{};
   std::vector<dp::pool_address> pool;
+  std::vector<control::PoolUse> pool_most; // beside pool
   Census::Report census;
 };
 

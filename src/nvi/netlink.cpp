@@ -458,7 +458,7 @@ Result<Route> Netlink::route_to(const IpAddress &destination) {
   found.type = RTN_UNREACHABLE;
   const Outcome outcome = exchange(request.header, [&](const nlmsghdr *message) {
     if (auto route = parse_route(message, true))
-      found = std::move(*route);
+      found = *route;
   });
   if (outcome.number == ENETUNREACH || outcome.number == EHOSTUNREACH || outcome.number == EACCES)
     return found; // IPv4 says it so

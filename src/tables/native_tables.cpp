@@ -66,6 +66,12 @@ Usage NativeTables::usage() const {
   return Usage{sessions, max_sessions_, bindings};
 }
 
+dp::pool_use NativeTables::pool_use(const dp::pool_address &pool) const {
+  dp::pool_use use{};
+  dp::engine_pool_use(engine_, pool.slot, &use);
+  return use;
+}
+
 Result<void> NativeTables::set_policy(const dp::policy &policy) {
   if (dp::engine_set_policy(engine_, &policy) != 0)
     return error("not enough memory for a new policy");

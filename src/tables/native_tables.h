@@ -27,6 +27,7 @@ public:
   uint64_t bindings(uint64_t cursor, size_t limit, std::vector<BindingRow> &rows) const override;
   Counters counters() const override;
   Usage usage() const override;
+  dp::pool_use pool_use(const dp::pool_address &pool) const override;
   Result<void> set_policy(const dp::policy &policy) override;
   bool bind(const BindingEnds &ends) override;
   void unbind(const BindingEnds &ends) override;

@@ -58,6 +58,7 @@ public:
 
   virtual Counters counters() const = 0; // summed over workers, by enum reason
   virtual Usage usage() const = 0;
+  virtual dp::pool_use pool_use(const dp::pool_address &pool) const = 0;
 
   // Every packet after the call sees the new policy whole; packets under way finish with the old
   // one.

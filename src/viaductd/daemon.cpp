@@ -362,6 +362,7 @@ uint64_t Daemon::take_over_bindings() {
 Result<void> Daemon::apply_policy(const config::Config &next,
                                   const std::vector<Prefix6> &connected) {
   dp::policy policy = make_policy(next, connected, policy_.generation + 1);
+  keep_slots(policy_, policy);
   policy.mtu = network_->mtu();
   if (policy.allow_count == 0)
     log::warning("allow", {{"detail", "no IPv6 prefix is connected and [nat64] allow is not given: "
@@ -447,6 +448,8 @@ std::string Daemon::metrics_text() const {
   facts.status = status();
   facts.counters = tables_->counters();
   facts.pool.assign(policy_.pool, policy_.pool + policy_.pool_count);
+  for (const dp::pool_address &pool : facts.pool)
+    facts.pool_most.push_back(control::most_used(*tables_, pool));
   if (metrics_.census)
     facts.census = metrics_.census->report();
   return metrics::exposition(facts);

@@ -115,6 +115,33 @@ dp::policy make_policy(const config::Config &config, const std::vector<Prefix6> 
   return policy;
 }
 
+void keep_slots(const dp::policy &before, dp::policy &policy) {
+  constexpr uint8_t none = dp::MAX_POOL;
+  std::array<bool, dp::MAX_POOL> had{}, taken{};
+  const auto old = std::span(before.pool, before.pool_count);
+  const auto pool = std::span(policy.pool, policy.pool_count);
+  for (const dp::pool_address &one : old)
+    had[one.slot] = true;
+  for (dp::pool_address &one : pool) {
+    const auto same = std::ranges::find(old, one.address, &dp::pool_address::address);
+    one.slot = same == old.end() ? none : same->slot;
+    if (one.slot != none)
+      taken[one.slot] = true;
+  }
+  const auto free_slot = [&](bool also_had) {
+    uint8_t slot = 0;
+    while (slot < dp::MAX_POOL && (taken[slot] || (had[slot] && !also_had)))
+      slot++;
+    return slot;
+  };
+  for (dp::pool_address &one : pool) {
+    if (one.slot != none)
+      continue;
+    one.slot = free_slot(false) < dp::MAX_POOL ? free_slot(false) : free_slot(true);
+    taken[one.slot] = true;
+  }
+}
+
 template <typename Key> bool StaticBindings::Less::operator()(const Key &a, const Key &b) const {
   return std::memcmp(&a, &b, sizeof a) < 0;
 }

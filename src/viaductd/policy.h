@@ -21,6 +21,10 @@ dp::policy make_policy(const config::Nat64 &nat64, const std::vector<Prefix6> &c
 dp::policy make_policy(const config::Config &config, const std::vector<Prefix6> &connected,
                        uint32_t generation);
 
+// The places of the addresses that were in the pool before stay theirs, and with them what is known
+// of their ports; new ones get others, those that nobody had if there are any.
+void keep_slots(const dp::policy &before, dp::policy &policy);
+
 // The static bindings of a configuration, found by either end.
 class StaticBindings {
 public:

@@ -32,8 +32,11 @@ Result<FakeMetrics> serve_metrics(EventLoop &loop, const tables::Tables &tables,
   metrics::HttpLimits limits;
   limits.life = std::chrono::milliseconds(1000);
   auto body = [&tables, counted = census->get()] {
+    std::vector<control::PoolUse> most;
+    for (const dp::pool_address &pool : test::fake_pool())
+      most.push_back(control::most_used(tables, pool));
     return metrics::exposition(
-        {test::fake_status(tables), tables.counters(), test::fake_pool(), counted->report()});
+        {test::fake_status(tables), tables.counters(), test::fake_pool(), most, counted->report()});
   };
   auto server = metrics::HttpServer::start(loop, "127.0.0.1", port, body, limits);
   if (!server)

@@ -103,6 +103,10 @@ public:
     return values;
   }
   tables::Usage usage() const override { return {count_, 1000000, count_}; }
+  dp::pool_use pool_use(const dp::pool_address &pool) const override {
+    return pool.address == ipv4("203.0.113.10") ? dp::pool_use{{1, 1, 1}, {11, 12, 13}}
+                                                : dp::pool_use{};
+  }
   Result<void> set_policy(const dp::policy &) override { return {}; }
   bool bind(const tables::BindingEnds &) override { return true; }
   void unbind(const tables::BindingEnds &) override {}

@@ -137,9 +137,9 @@ def test_show_bindings(daemon):
 def test_show_pools(daemon):
     table = good(viaduct("show", "pools", "--socket", daemon.socket))
     assert columns_of(table) == [
-        ["ADDRESS", "PORTS", "TCP USED", "UDP USED", "ICMP USED"],
-        ["203.0.113.10", "1024-65535", "1", "1", "1"],
-        ["203.0.113.11", "2000-2999", "0", "0", "0"]]
+        ["ADDRESS", "PORTS", "TCP USED", "UDP USED", "ICMP USED", "TCP MOST", "UDP MOST", "ICMP MOST"],
+        ["203.0.113.10", "1024-65535", "1", "1", "1", "11", "12", "13"],
+        ["203.0.113.11", "2000-2999", "0", "0", "0", "0", "0", "0"]]
 
 
 def test_show_maps(daemon):

@@ -60,3 +60,4 @@ def test_clear_beside_running_traffic(nat_lab):
     assert counters["binding_made"] == counters["binding_ended"]
     assert lab.show("sessions") == [] and lab.show("bindings") == []
     assert all(item["udp"] == 0 for item in lab.show("pools"))
+    assert any(item["most"]["udp"] > 0 for item in lab.show("pools"))  # stays on record

@@ -82,7 +82,8 @@ def test_bindings_and_pools(traffic):
     pools = lab.show("pools")
     for item in pools:
         has_fields(item, POOL_FIELDS)
-    assert pools == [{"address": labs.POOL, "ports": "1024-65535", "tcp": 1, "udp": 1, "icmp": 1}]
+    assert pools == [{"address": labs.POOL, "ports": "1024-65535", "tcp": 1, "udp": 1, "icmp": 1,
+                      "most": {"tcp": 1, "udp": 1, "icmp": 1}}]
 
 
 def test_counters(traffic):

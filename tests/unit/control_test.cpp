@@ -221,9 +221,11 @@ TEST_F(Control, pools_count_what_is_in_use) {
   auto items = ask(path_, "pools");
   ASSERT_EQ(items.size(), 2U);
   EXPECT_EQ(items[0], json::parse(R"({"address": "203.0.113.10", "ports": "1024-65535",
-                                      "tcp": 3, "udp": 3, "icmp": 2})"));
+                                      "tcp": 3, "udp": 3, "icmp": 2,
+                                      "most": {"tcp": 11, "udp": 12, "icmp": 13}})"));
   EXPECT_EQ(items[1], json::parse(R"({"address": "203.0.113.11", "ports": "2000-2999",
-                                      "tcp": 0, "udp": 0, "icmp": 0})"));
+                                      "tcp": 0, "udp": 0, "icmp": 0,
+                                      "most": {"tcp": 0, "udp": 0, "icmp": 0}})"));
 }
 
 TEST_F(Control, maps_are_pairs_of_prefixes) {

@@ -13,6 +13,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <initializer_list>
+#include <map>
+#include <set>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -106,6 +108,44 @@ TEST(MakePolicy, TakesNothingNewFromAnAddressThatDrains) {
   ASSERT_EQ(policy.usable_count, 2);
   EXPECT_EQ(policy.usable[0], 1);
   EXPECT_EQ(policy.usable[1], 2);
+}
+
+TEST(KeepSlots, GivesAnAddressTheSamePlaceAgain) {
+  const auto policy_of = [](const std::string &pool) {
+    return make_policy(checked("[nat64]\nprefix = \"64:ff9b::/96\"\npool4 = [" + pool + "]\n"), {},
+                       1);
+  };
+  const auto places = [](const dp::policy &policy) {
+    std::map<std::string, unsigned> slots;
+    for (int i = 0; i < policy.pool_count; i++)
+      slots[Ipv4::from_network_order(policy.pool[i].address).text()] = policy.pool[i].slot;
+    return slots;
+  };
+  using Places = std::map<std::string, unsigned>;
+  const dp::policy first = policy_of("\"203.0.113.20\", \"203.0.113.30\"");
+  dp::policy next = policy_of("\"203.0.113.10\", \"203.0.113.30\", \"203.0.113.40\"");
+  keep_slots(first, next);
+  // .20's place stays free for now: who still uses it may be writing there.
+  EXPECT_EQ(places(next), (Places{{"203.0.113.30", 1}, {"203.0.113.10", 2}, {"203.0.113.40", 3}}));
+  dp::policy last = policy_of("\"203.0.113.20\", \"203.0.113.40\"");
+  keep_slots(next, last);
+  EXPECT_EQ(places(last), (Places{{"203.0.113.40", 3}, {"203.0.113.20", 0}}));
+
+  // A full pool that is replaced by another has to take the places of those that go.
+  const auto many = [](int net) {
+    std::string list;
+    for (int i = 1; i <= dp::MAX_POOL; i++)
+      list += fmt::format("{}\"198.51.{}.{}\"", i == 1 ? "" : ", ", net, i);
+    return list;
+  };
+  const dp::policy full = policy_of(many(100));
+  dp::policy other = policy_of(many(101));
+  keep_slots(full, other);
+  std::set<unsigned> slots;
+  for (const auto &[address, slot] : places(other))
+    slots.insert(slot);
+  EXPECT_EQ(slots.size(), size_t{dp::MAX_POOL});
+  EXPECT_LT(*slots.rbegin(), unsigned{dp::MAX_POOL});
 }
 
 // The data path halves its way through the pool: in host order, whatever order was written.

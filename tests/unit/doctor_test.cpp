@@ -43,7 +43,7 @@ struct Doctor : testing::Test {
     facts.daemon.sessions = 100;
     facts.daemon.sessions_limit = 1000;
     facts.daemon.dns64_state = "healthy";
-    facts.daemon.pools = {{"203.0.113.10", 64512, {{"tcp", 10}, {"udp", 20}, {"icmp", 0}}}};
+    facts.daemon.pools = {{"203.0.113.10", 64512, {{"tcp", 10}, {"udp", 20}, {"icmp", 0}}, {}}};
     facts.daemon.files = Running::Files{20, 1024};
     facts.kernel = "6.1.0-28-amd64";
     facts.tun = TunDevice{true, true, true};
@@ -198,12 +198,19 @@ TEST_F(Doctor, SessionsThatFillTheTable) {
 }
 
 TEST_F(Doctor, PortsThatRunOut) {
-  facts.daemon.pools.push_back({"203.0.113.11", 1000, {{"tcp", 899}, {"udp", 3}, {"icmp", 0}}});
+  facts.daemon.pools.push_back({"203.0.113.11", 1000, {{"tcp", 899}, {"udp", 3}, {"icmp", 0}}, {}});
   only("ports", Level::ok, {});
   facts.daemon.pools.back().in_use["tcp"] = 900;
   only("ports", Level::warn, {"900 of 1000", "203.0.113.11", "tcp", "pool4"});
   facts.daemon.pools.front().in_use["udp"] = 64512;
   only("ports", Level::fail, {"203.0.113.10", "udp"});
+}
+
+TEST_F(Doctor, PortsThatWereAllInUseOnce) {
+  facts.daemon.pools[0].most = {{"tcp", 64511}, {"udp", 30}};
+  only("ports", Level::ok, {});
+  facts.daemon.pools[0].most["tcp"] = 64512;
+  only("ports", Level::warn, {"all 64512 ports of 203.0.113.10", "tcp", "pool4"});
 }
 
 // --- the machine ---------------------------------------------------------------------------------

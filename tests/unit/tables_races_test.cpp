@@ -101,7 +101,7 @@ policy make_policy(uint32_t generation, size_t first_pool, size_t pools) {
                       FIRST_PORT,
                       FIRST_PORT + PORTS - 1,
                       0,
-                      static_cast<uint8_t>(i),
+                      static_cast<uint8_t>(first_pool + i), // an address keeps its place
                       0};
   return policy;
 }
@@ -192,6 +192,24 @@ Inside inside(uint8_t protocol, const address &address, uint16_t port) {
   return {protocol, std::string(reinterpret_cast<const char *>(address.byte), 16), port};
 }
 
+// Never more ports counted than are held, by address and protocol; fewer, where the address was out
+// of the pool meanwhile.
+void expect_counted(engine *engine, const std::vector<Row<port_key, port>> &ports) {
+  for (size_t slot = 0; slot < pool.size(); slot++) {
+    pool_use use{};
+    engine_pool_use(engine, static_cast<uint8_t>(slot), &use);
+    constexpr std::array<uint8_t, PORT_PROTOCOLS> order{PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_ICMP};
+    for (size_t i = 0; i < order.size(); i++) {
+      const auto held = std::ranges::count_if(ports, [&](const auto &row) {
+        return row.key.pool_address == pool[slot].network_order() && row.key.protocol == order[i];
+      });
+      EXPECT_LE(use.used[i], held);
+      EXPECT_LE(use.used[i], use.most[i]);
+      EXPECT_LE(use.most[i], PORTS);
+    }
+  }
+}
+
 // Nobody is at work: three tables that tell one story.
 void expect_consistent(engine *engine) {
   Tables tables = read_tables(engine);
@@ -208,6 +226,7 @@ void expect_consistent(engine *engine) {
                     .insert({Outside(key.protocol, key.pool_address, key.pool_port),
                              inside(key.protocol, value.inside, value.inside_port)})
                     .second);
+  expect_counted(engine, tables.ports);
   std::map<Outside, uint32_t> sessions_of;
   for (const auto &[key, value] : tables.sessions) {
     Outside outside(key.protocol, key.pool_address, key.pool_port);

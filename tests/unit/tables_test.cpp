@@ -230,6 +230,65 @@ TEST_F(NativeTablesTest, TakesANewPolicyAsAWhole) {
   EXPECT_EQ(send(2, 1), dp::REASON_translated_6to4);
 }
 
+// --- how many ports are in use -------------------------------------------------------------------
+
+TEST_F(NativeTablesTest, RemembersTheMostPortsThatWereInUse) {
+  make(5000);
+  const dp::pool_address pool = make_policy().pool[0];
+  const auto expect_use = [&](uint32_t used, uint32_t most) {
+    const dp::pool_use use = tables_->pool_use(pool);
+    EXPECT_EQ(use.used[1], used); // UDP
+    EXPECT_EQ(use.most[1], most);
+    for (size_t other : {0, 2}) {
+      EXPECT_EQ(use.used[other], 0U);
+      EXPECT_EQ(use.most[other], 0U);
+    }
+  };
+  for (uint16_t from = 1; from <= 100; from++) {
+    ASSERT_EQ(send(from, 53), dp::REASON_translated_6to4);
+    ASSERT_EQ(send(from, 54), dp::REASON_translated_6to4); // another session, the same port
+    expect_use(from, from);
+  }
+  tables_->sweep(NOW, [](const dp::session_key &, const dp::session &) { return false; });
+  expect_use(0, 100); // what is cleared was still in use once
+  for (uint16_t from = 1; from <= 60; from++)
+    ASSERT_EQ(send(from, 53), dp::REASON_translated_6to4);
+  expect_use(60, 100);
+  for (uint16_t from = 61; from <= 130; from++)
+    ASSERT_EQ(send(from, 53), dp::REASON_translated_6to4);
+  expect_use(130, 130);
+}
+
+TEST_F(NativeTablesTest, KeepsTheMostAsLongAsTheAddressIsInThePool) {
+  make(5000);
+  dp::policy policy = make_policy();
+  const dp::pool_address first = policy.pool[0];
+  for (uint16_t from = 1; from <= 10; from++)
+    ASSERT_EQ(send(from, 53), dp::REASON_translated_6to4);
+  // A second one, which stands before it; the first keeps its place.
+  policy.pool_count = 2;
+  policy.pool[1] = first;
+  policy.pool[0] = {htonl(ntohl(first.address) - 1), 1024, 65535, 0, 1, 0};
+  policy.generation++;
+  ASSERT_TRUE(tables_->set_policy(policy));
+  EXPECT_EQ(tables_->pool_use(first).used[1], 10U);
+  EXPECT_EQ(tables_->pool_use(first).most[1], 10U);
+  EXPECT_EQ(tables_->pool_use(policy.pool[0]).most[1], 0U);
+  // It leaves, and somebody else gets the place.
+  policy.pool_count = 1;
+  policy.pool[0].slot = 0;
+  policy.generation++;
+  ASSERT_TRUE(tables_->set_policy(policy));
+  EXPECT_EQ(tables_->pool_use(policy.pool[0]).used[1], 0U);
+  EXPECT_EQ(tables_->pool_use(policy.pool[0]).most[1], 0U);
+  // What is still bound to it does not make the other's count less.
+  ASSERT_EQ(send(1000, 53), dp::REASON_translated_6to4);
+  tables_->sweep(NOW, [&](const dp::session_key &key, const dp::session &) {
+    return key.pool_address == policy.pool[0].address;
+  });
+  EXPECT_LE(tables_->pool_use(policy.pool[0]).used[1], 1U);
+}
+
 TEST_F(NativeTablesTest, IsMadeEvenForOne) {
   make(1);
   EXPECT_EQ(send(1, 1), dp::REASON_translated_6to4);
@@ -267,8 +326,24 @@ TEST_F(NativeTablesTest, AStaticBindingStaysWithoutSessions) {
   EXPECT_EQ(tables_->usage().bindings, 1U);
   tables_->unbind(web());
   EXPECT_EQ(tables_->usage().bindings, 0U);
-  tables_->unbind(web()); // nothing to do
+  EXPECT_EQ(tables_->pool_use(make_policy().pool[0]).most[1], 0U); // its port is not one of those
+  tables_->unbind(web());                                          // nothing to do
   EXPECT_TRUE(tables_->bind(web()));
+}
+
+TEST_F(NativeTablesTest, AStaticBindingInTheRangeIsCountedOnce) {
+  make(8);
+  BindingEnds ends = web();
+  ends.outside.pool_port = htons(2000);
+  const dp::pool_address pool = make_policy().pool[0];
+  ASSERT_TRUE(tables_->bind(ends));
+  EXPECT_EQ(tables_->pool_use(pool).used[1], 1U);
+  ASSERT_EQ(send(8080, 53), dp::REASON_translated_6to4); // by the same binding
+  EXPECT_EQ(tables_->pool_use(pool).used[1], 1U);
+  tables_->unbind(ends);
+  tables_->sweep(NOW + UDP_TIMEOUT + 1);
+  EXPECT_EQ(tables_->pool_use(pool).used[1], 0U);
+  EXPECT_EQ(tables_->pool_use(pool).most[1], 1U);
 }
 
 TEST_F(NativeTablesTest, AStaticBindingWithSessionsEndsWithTheLastOfThem) {
