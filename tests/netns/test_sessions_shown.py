@@ -12,7 +12,7 @@ from packets import Connection, TcpEcho, UdpEcho, udp_socket
 SESSION_FIELDS = {"protocol": str, "inside": dict, "outside": dict, "state": str,
                   "expires_seconds": int, "packets": int, "bytes": int}
 BINDING_FIELDS = {"protocol": str, "inside": str, "outside": str, "sessions": int}
-POOL_FIELDS = {"address": str, "ports": str, "tcp": int, "udp": int, "icmp": int}
+POOL_FIELDS = {"address": str, "ports": str, "tcp": int, "udp": int, "icmp": int, "most": dict}
 COUNTER_FIELDS = {"name": str, "value": int, "kind": str, "help": str}
 STATUS_FIELDS = {"version": str, "engine": str, "interface": str, "pid": int, "uptime_seconds": int,
                  "configuration": str, "workers": int, "offloads": list, "prefixes": list,

@@ -5,6 +5,7 @@
 // end table and books must agree.
 #include "datapath/native/hash_table.h"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -211,6 +212,68 @@ INSTANTIATE_TEST_SUITE_P(Capacity, HashTableOf,
                            return std::to_string(std::get<0>(of.param)) +
                                   (std::get<1>(of.param) ? "_in_one_bucket" : "");
                          });
+
+// --- keys chosen by an enemy ---------------------------------------------------------------------
+
+// Entries in each bucket.
+std::vector<uint64_t> chains(Table &table) {
+  std::vector<uint64_t> lengths;
+  const auto count = [](void *context, const void *, void *) {
+    (*static_cast<uint64_t *>(context))++;
+  };
+  uint64_t cursor = 0;
+  do {
+    uint64_t length = 0;
+    cursor = table_walk(table.raw(), cursor, 1, count, &length);
+    lengths.push_back(length);
+  } while (cursor != 0);
+  return lengths;
+}
+
+// Entries that are looked at when each one is looked up once: the work that a flood of such keys
+// makes, counted and not timed.
+uint64_t work(Table &table) {
+  uint64_t sum = 0;
+  for (const uint64_t length : chains(table))
+    sum += length * (length + 1) / 2;
+  return sum;
+}
+
+// Who knows the key of the hash finds as many keys for one bucket as he likes. They are random keys
+// to every other table: chains stay as short as chance makes them.
+TEST(HashTable, KeysThatCollideInOneTableDoNotInAnother) {
+  constexpr uint32_t capacity = 1024, flood = 512;
+  Table known(capacity);
+  ASSERT_TRUE(known.good());
+  known.raw()->hash_key[0] = known.raw()->hash_key[1] = 0; // as if there were none
+  Reader reader(known);
+  reader.enter();
+  std::vector<uint32_t> chosen;
+  for (uint32_t id = 1; chosen.size() < flood; id++) {
+    const Key key = key_of(id);
+    if ((siphash(known.raw()->hash_key, reinterpret_cast<const uint8_t *>(&key), sizeof key) &
+         known.raw()->bucket_mask) == 0)
+      chosen.push_back(id);
+  }
+  for (const uint32_t id : chosen)
+    ASSERT_EQ(known.insert(id), INSERTED);
+  reader.leave();
+  EXPECT_EQ(std::ranges::max(chains(known)), flood); // the choice is good
+  EXPECT_EQ(work(known), uint64_t{flood} * (flood + 1) / 2);
+
+  for (int i = 0; i < 20; i++) {
+    Table table(capacity);
+    ASSERT_TRUE(table.good());
+    Reader own(table);
+    own.enter();
+    for (const uint32_t id : chosen)
+      ASSERT_EQ(table.insert(id), INSERTED);
+    own.leave();
+    // 512 keys at random in 1024 buckets: 640 looks on average, ten in one bucket once in a million.
+    EXPECT_LT(std::ranges::max(chains(table)), 11U);
+    EXPECT_LT(work(table), 2U * flood);
+  }
+}
 
 TEST(HashTable, RefusesACapacityOfNothing) {
   Table table(0);
