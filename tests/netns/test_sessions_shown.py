@@ -15,7 +15,8 @@ BINDING_FIELDS = {"protocol": str, "inside": str, "outside": str, "sessions": in
 POOL_FIELDS = {"address": str, "ports": str, "tcp": int, "udp": int, "icmp": int, "most": dict}
 COUNTER_FIELDS = {"name": str, "value": int, "kind": str, "help": str}
 STATUS_FIELDS = {"version": str, "engine": str, "interface": str, "pid": int, "uptime_seconds": int,
-                 "configuration": str, "workers": int, "offloads": list, "prefixes": list,
+                 "configuration": str, "workers": int, "offloads": list, "offloads_refused": list,
+                 "prefixes": list,
                  "sessions": int, "sessions_limit": int, "bindings": int, "dns64": dict}
 
 
