@@ -14,14 +14,13 @@ largest, and the ratio is against plain in the same run. Every process of the la
 weight (autogroups), so that what else runs on the machine gets what is left; the load is reported.
 
 UDP (--udp): bench/udp_flood.c sends datagrams in 64 flows from the client; nftables drops them
-where they enter the server, and the server's port counts what arrived, each datagram one packet:
-the gateway's port to the server does not send trains.
+where they enter the server, and the server's port counts what arrived. On both links each datagram
+is a packet of its own, but for the trains, which the client sends whole.
 
-    small UDP           18 bytes, each a packet of its own from end to end of the gateway
-    small UDP, gathered the same, and the gateway's port gathers the datagrams of a flow that
-                        come together (rx-udp-gro-forwarding, on a NAPI thread: veth runs NAPI in
-                        its sender's system call otherwise, for one packet at a time)
-    UDP in trains       1200 bytes, the client sends 40 by one call (UDP_SEGMENT, as QUIC does)
+    small UDP, bursts   18 bytes, 40 of a flow one behind the other
+    small UDP, mixed    18 bytes, each of another flow than the one before
+    UDP in trains       1200 bytes, the client sends 40 by one call (UDP_SEGMENT, as QUIC does), and
+                        its port does not cut them
 
 Sender, gateway and sink share the machine's CPUs, so the rate is for comparing, not for planning.
 """
@@ -54,7 +53,7 @@ data-dir {folder}
 """
 
 FLOOD_PORT, FLOOD_FLOWS = 9, 64
-SMALL, TRAIN_PIECE, TRAIN_LENGTH = 18, 1200, 40
+SMALL, LARGE, BURST = 18, 1200, 40
 
 DIRECTIONS = {"up": [], "down": ["--reverse"]}
 
@@ -115,40 +114,23 @@ def build_flood(lab):
     lab.gateway.run("ethtool", "-K", "wan", "tx-udp-segmentation", "off")
     lab.server.run("nft", "add table netdev sink; add chain netdev sink in "
                    "{ type filter hook ingress device eth0 priority 0; }; "
-                   f"add rule netdev sink in udp dport {FLOOD_PORT} drop")
+                   f"add rule netdev sink in udp dport {FLOOD_PORT}-{FLOOD_PORT + FLOOD_FLOWS - 1} "
+                   "drop")
 
 
-def gather(lab, on):
-    """Whether the gateway's port to the client makes super-packets of a flow's datagrams. It has
-    NAPI, and so a thread for it, only while GRO is on."""
-    state = "on" if on else "off"
-    steps = [lambda: lab.gateway.run("ethtool", "-K", "lan", "gro", state,
-                                     "rx-udp-gro-forwarding", state),
-             lambda: lab.gateway.run("unshare", "--mount", "sh", "-c",
-                                     "mount -t sysfs sysfs /sys && "
-                                     f"echo {int(on)} > /sys/class/net/lan/threaded")]
-    for step in steps if on else reversed(steps):
-        step()
-
-
-def flood(lab, target, seconds, size, train=0):
-    """Millions of datagrams a second that arrived at the server's port."""
+def flood(lab, target, args, size, burst, whole=False):
+    """Millions of datagrams a second that arrived at the server's port. A burst leaves the sender
+    by one call, which is cheap, so that not the sender is measured; its port cuts it."""
     def arrived():
         port = lab.server.ip_json("-s", "link", "show", "dev", "eth0")[0]
         return port["stats64"]["rx"]["packets"]
 
+    lab.client.run("ethtool", "-K", "eth0", "tx-udp-segmentation",
+                   "on" if whole and not args.no_offloads else "off")
     before = arrived()
-    done = lab.client.run(lab.folder / "udp_flood", target, FLOOD_PORT, seconds, FLOOD_FLOWS, size,
-                          train, timeout=seconds + 30)
+    done = lab.client.run(lab.folder / "udp_flood", target, FLOOD_PORT, args.seconds, FLOOD_FLOWS,
+                          size, burst, timeout=args.seconds + 30)
     return (arrived() - before) / float(done.stdout.split()[1]) / 1e6
-
-
-def gathered(lab, target, seconds):
-    gather(lab, True)
-    try:
-        return flood(lab, target, seconds, SMALL)
-    finally:
-        gather(lab, False)
 
 
 def kinds(args):
@@ -158,13 +140,11 @@ def kinds(args):
             yield (f"TCP, {streams} stream{'s' if streams > 1 else ''}", direction, "Gbit/s"), (
                 lambda lab, target, s=streams, d=direction: iperf(lab, target, s, d, args.seconds))
     if args.udp:
-        yield ("small UDP", "up", "Mpps"), (
-            lambda lab, target: flood(lab, target, args.seconds, SMALL))
-        if not args.no_offloads:
-            yield ("small UDP, gathered", "up", "Mpps"), (
-                lambda lab, target: gathered(lab, target, args.seconds))
-            yield ("UDP in trains", "up", "Mpps"), (
-                lambda lab, target: flood(lab, target, args.seconds, TRAIN_PIECE, TRAIN_LENGTH))
+        for what, size, burst, whole in (("small UDP, bursts", SMALL, BURST, False),
+                                         ("small UDP, mixed", SMALL, 1, False),
+                                         ("UDP in trains", LARGE, BURST, True)):
+            yield (what, "up", "Mpps"), (
+                lambda lab, target, s=size, b=burst, w=whole: flood(lab, target, args, s, b, w))
 
 
 def measure(candidates, args):

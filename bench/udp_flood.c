@@ -2,14 +2,18 @@
  *
  * Sends small UDP datagrams as fast as one CPU can, for a given time, over a given number of flows,
  * and prints how many it sent. sendmmsg(2) keeps the sender cheap: what is measured is what lies
- * behind it. With a TRAIN of so many datagrams a message is cut by the kernel (UDP_SEGMENT).
+ * behind it. BURST datagrams of a flow leave one behind the other: the kernel cuts them from one
+ * message (UDP_SEGMENT); with 1 each is of another flow than the one before. Flows are ports of the
+ * target, from PORT on.
  *
- *   udp_flood ADDRESS PORT SECONDS FLOWS BYTES [TRAIN]
+ *   udp_flood ADDRESS PORT SECONDS FLOWS BYTES BURST
  *
  * Only for the lab's own network namespaces (bench/packetlab.py).
  */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <netinet/udp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BATCH = 64, MAX_FLOWS = 1024, MAX_BYTES = 1400, MAX_SECONDS = 60, MAX_TRAIN = 40 };
+enum { MAX_FLOWS = 1024, MAX_BYTES = 1400, MAX_SECONDS = 60, MAX_BURST = 40 };
 
 static double now(void) {
   struct timespec t;
@@ -36,50 +40,54 @@ static int number(const char *text, int low, int high, const char *what) {
   return (int)value;
 }
 
-static int flow_to(const struct addrinfo *target, int segment) {
+/* A socket that cuts what it sends into datagrams of so many bytes. */
+static int sender(const struct addrinfo *target, int bytes) {
   int fd = socket(target->ai_family, SOCK_DGRAM, 0);
-  if (fd < 0 || connect(fd, target->ai_addr, target->ai_addrlen) < 0) {
-    perror("udp_flood: connect");
-    exit(1);
-  }
-  if (segment && setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &segment, sizeof segment) < 0) {
-    perror("udp_flood: UDP_SEGMENT");
+  if (fd < 0 || setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &bytes, sizeof bytes) < 0) {
+    perror("udp_flood: socket");
     exit(1);
   }
   return fd;
 }
 
 int main(int argc, char **argv) {
-  static struct mmsghdr batch[BATCH];
-  static char payload[MAX_BYTES * MAX_TRAIN];
-  static int flows[MAX_FLOWS];
+  static struct mmsghdr batch[MAX_FLOWS];
+  static struct sockaddr_storage to[MAX_FLOWS];
+  static char payload[MAX_BYTES * MAX_BURST];
   struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_flags = AI_NUMERICHOST}, *target;
   struct iovec part = {.iov_base = payload};
 
-  if (argc != 6 && argc != 7) {
-    fprintf(stderr, "usage: udp_flood ADDRESS PORT SECONDS FLOWS BYTES [TRAIN]\n");
+  if (argc != 7) {
+    fprintf(stderr, "usage: udp_flood ADDRESS PORT SECONDS FLOWS BYTES BURST\n");
     return 2;
   }
-  if (getaddrinfo(argv[1], argv[2], &hints, &target) != 0) {
+  if (getaddrinfo(argv[1], NULL, &hints, &target) != 0) {
     fprintf(stderr, "udp_flood: %s is no address\n", argv[1]);
     return 2;
   }
+  int port = number(argv[2], 1, 65535 - MAX_FLOWS, "PORT");
   int seconds = number(argv[3], 1, MAX_SECONDS, "SECONDS");
-  int count = number(argv[4], 1, MAX_FLOWS, "FLOWS");
+  int flows = number(argv[4], 1, MAX_FLOWS, "FLOWS");
   int bytes = number(argv[5], 1, MAX_BYTES, "BYTES");
-  int train = argc == 7 ? number(argv[6], 0, MAX_TRAIN, "TRAIN") : 0;
-  part.iov_len = (size_t)bytes * (size_t)(train ? train : 1);
-  for (int i = 0; i < count; i++)
-    flows[i] = flow_to(target, train ? bytes : 0);
-  for (int i = 0; i < BATCH; i++)
-    batch[i].msg_hdr = (struct msghdr){.msg_iov = &part, .msg_iovlen = 1};
+  int burst = number(argv[6], 1, MAX_BURST, "BURST");
+  int fd = sender(target, bytes);
+  part.iov_len = (size_t)bytes * (size_t)burst;
+  for (int i = 0; i < flows; i++) {
+    memcpy(&to[i], target->ai_addr, target->ai_addrlen);
+    if (target->ai_family == AF_INET6)
+      ((struct sockaddr_in6 *)&to[i])->sin6_port = htons((uint16_t)(port + i));
+    else
+      ((struct sockaddr_in *)&to[i])->sin_port = htons((uint16_t)(port + i));
+    batch[i].msg_hdr = (struct msghdr){
+        .msg_name = &to[i], .msg_namelen = target->ai_addrlen, .msg_iov = &part, .msg_iovlen = 1};
+  }
 
   unsigned long long sent = 0;
   double start = now(), end = start + seconds, at = start;
-  for (int i = 0; at < end; i = (i + 1) % count, at = now()) {
-    int done = sendmmsg(flows[i], batch, BATCH, 0);
+  for (; at < end; at = now()) {
+    int done = sendmmsg(fd, batch, (unsigned)flows, 0);
     if (done > 0)
-      sent += (unsigned long long)done * (unsigned long long)(train ? train : 1);
+      sent += (unsigned long long)done * (unsigned long long)burst;
   }
   printf("%llu %.6f\n", sent, at - start);
   return 0;
