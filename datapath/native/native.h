@@ -98,6 +98,13 @@ struct segment {
  * this is no super-packet. A super-packet without payload is one segment. */
 int frame_segment(const struct frame *frame, struct segment *segment);
 
+/* Whether the whole checksum of a UDP datagram (no fragment, no extension headers) is right. */
+int frame_checksum_right(const struct frame *frame);
+
+/* Datagrams of one flow whose payloads stand one behind the other, under the first one's headers:
+ * their lengths become the whole's, the UDP checksum a partial one. */
+void frame_finish_train(struct frame *frame);
+
 /* The ICMP error that the last packet is to be answered with, or NULL. Its memory is the worker's
  * and good until the next packet. At most policy.icmp_error_rate of them a second (RFC 4443 2.4 (f)). */
 const struct frame *worker_answer(const struct worker *worker);

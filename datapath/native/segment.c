@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only
  *
- * Cutting super-packets in software, for where the kernel does not take them whole. Each segment
+ * Cutting super-packets in software, for where the kernel does not take them whole; and what it
+ * takes to make one of datagrams. Each segment
  * gets the headers of the whole with what differs: lengths, IPv4 identifications that count up
  * (RFC 6864 asks for different ones), TCP sequence numbers; CWR stands in the first segment only,
  * FIN and PSH in the last. Checksums are calculated whole, so nothing is left to anybody else.
@@ -76,20 +77,24 @@ static bool shape_of(const struct frame *frame, struct shape *shape) {
          (shape->protocol == PROTOCOL_UDP || shape->headers >= transport + 20);
 }
 
-static void network_lengths(const struct shape *shape, struct segment *segment) {
-  __u8 *ip = segment->header;
-  __u32 length = shape->headers + segment->length;
+/* Of the packet whose headers begin at `ip`; `length` is all of it. */
+static void network_length(__u8 *ip, __u32 transport, __u32 length) {
   __u16 checksum;
 
-  if (shape->six) {
+  if (ip[0] >> 4 == 6) {
     write16(ip + 4, length - 40);
     return;
   }
   write16(ip + 2, length);
-  write16(ip + 4, read16(ip + 4) + segment->number);
   write16(ip + 10, 0);
-  checksum = checksum_of(sum_of(ip, shape->transport, 0));
+  checksum = checksum_of(sum_of(ip, transport, 0));
   memcpy(ip + 10, &checksum, sizeof checksum);
+}
+
+static __u64 pseudo_sum(const __u8 *ip, __u8 protocol, __u32 length) {
+  __u64 sum = (__u64)htons((__u16)length) + htons(protocol);
+
+  return ip[0] >> 4 == 6 ? sum_of(ip + 8, 32, sum) : sum_of(ip + 12, 8, sum);
 }
 
 static void tcp_fields(__u8 *tcp, __u32 offset, bool last, bool first) {
@@ -108,12 +113,11 @@ static void transport_checksum(const struct shape *shape, struct segment *segmen
   __u8 *ip = segment->header, *transport = ip + shape->transport;
   __u8 *field = transport + (shape->protocol == PROTOCOL_TCP ? 16 : 6);
   __u32 header = shape->headers - shape->transport;
-  __u64 sum = (__u64)htons((__u16)(header + segment->length)) + htons(shape->protocol);
   __u16 checksum;
+  __u64 sum;
 
-  sum = shape->six ? sum_of(ip + 8, 32, sum) : sum_of(ip + 12, 8, sum);
   memset(field, 0, sizeof checksum);
-  sum = sum_of(transport, header, sum);
+  sum = sum_of(transport, header, pseudo_sum(ip, shape->protocol, header + segment->length));
   checksum = checksum_of(sum_of(segment->data, segment->length, sum));
   if (shape->protocol == PROTOCOL_UDP && checksum == 0)
     checksum = 0xffff;
@@ -138,11 +142,30 @@ int frame_segment(const struct frame *frame, struct segment *segment) {
   segment->header_length = shape.headers;
   offset = (__u32)(segment->data - frame->data) - shape.headers;
   memcpy(segment->header, frame->data, shape.headers);
-  network_lengths(&shape, segment);
+  if (!shape.six)
+    write16(segment->header + 4, read16(segment->header + 4) + segment->number);
+  network_length(segment->header, shape.transport, shape.headers + segment->length);
   if (shape.protocol == PROTOCOL_TCP)
     tcp_fields(segment->header + shape.transport, offset, segment->length == rest, first);
   else
     write16(segment->header + shape.transport + 4, 8 + segment->length);
   transport_checksum(&shape, segment);
   return 1;
+}
+
+int frame_checksum_right(const struct frame *frame) {
+  __u32 length = frame->length - frame->transport;
+  __u64 sum = pseudo_sum(frame->data, PROTOCOL_UDP, length);
+
+  return checksum_of(sum_of(frame->data + frame->transport, length, sum)) == 0;
+}
+
+void frame_finish_train(struct frame *frame) {
+  __u8 *ip = frame->data, *udp = ip + frame->transport;
+  __u32 length = frame->length - frame->transport;
+  __u16 partial = (__u16)~checksum_of(pseudo_sum(ip, PROTOCOL_UDP, length));
+
+  network_length(ip, frame->transport, frame->length);
+  write16(udp + 4, length);
+  memcpy(udp + 6, &partial, sizeof partial);
 }

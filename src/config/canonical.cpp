@@ -48,6 +48,7 @@ void write_nvi(std::string &out, const Nvi &nvi) {
   out += fmt::format("name = {}\n", toml_string(nvi.name));
   out += fmt::format("engine = \"{}\"\n", nvi.engine == Engine::tun ? "tun" : "auto");
   out += fmt::format("spin_us = {}\n", nvi.spin_us);
+  out += fmt::format("gather_udp = {}\n", nvi.gather_udp);
 }
 
 void write_nat64(std::string &out, const Nat64 &nat64) {

@@ -64,8 +64,16 @@ void nvi_spin_us(Checker &checker, const Field &field) {
     checker.config.nvi.spin_us = static_cast<uint16_t>(*microseconds);
 }
 
-constexpr Key nvi_keys[] = {
-    {"name", nvi_name}, {"engine", nvi_engine}, {"spin_us", nvi_spin_us}, {"direct", nullptr}};
+void nvi_gather_udp(Checker &checker, const Field &field) {
+  if (auto value = read_boolean(checker, field))
+    checker.config.nvi.gather_udp = *value;
+}
+
+constexpr Key nvi_keys[] = {{"name", nvi_name},
+                            {"engine", nvi_engine},
+                            {"spin_us", nvi_spin_us},
+                            {"gather_udp", nvi_gather_udp},
+                            {"direct", nullptr}};
 
 void nvi(Checker &checker, const Field &field) {
   read_table(checker, field, nvi_keys);

@@ -25,7 +25,8 @@ enum class ZeroChecksum { calculate, drop };
 struct Nvi {
   std::string name = "nvi0";
   Engine engine = Engine::automatic;
-  uint16_t spin_us = 0; // how long at most an empty queue is asked again, in microseconds
+  uint16_t spin_us = 0;   // how long at most an empty queue is asked again, in microseconds
+  bool gather_udp = true; // datagrams of one flow leave as one super-packet, where the kernel can
   bool operator==(const Nvi &) const = default;
 };
 

@@ -7,11 +7,14 @@ namespace {
 constexpr std::array<const char *, 4> names = {"tso4", "tso6", "uso4", "uso6"};
 } // namespace
 
+Super uso_of(const dp::frame &frame) {
+  return frame.data[0] >> 4 == 6 ? Super::uso6 : Super::uso4;
+}
+
 Super kind_of(const VnetHeader &header, const dp::frame &frame) {
-  const bool six = frame.data[0] >> 4 == 6;
   if (header.gso_type == VNET_GSO_UDP_L4)
-    return six ? Super::uso6 : Super::uso4;
-  return six ? Super::tso6 : Super::tso4;
+    return uso_of(frame);
+  return frame.data[0] >> 4 == 6 ? Super::tso6 : Super::tso4;
 }
 
 // Written for each super-packet, and hardly ever needed: only read as long as all is well.

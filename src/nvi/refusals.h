@@ -20,6 +20,7 @@ namespace viaduct::nvi {
 // Of what is written: named as the offload that it needs.
 enum class Super : uint8_t { tso4, tso6, uso4, uso6 };
 
+Super uso_of(const dp::frame &frame);                            // a train of this one's family
 Super kind_of(const VnetHeader &header, const dp::frame &frame); // which is a super-packet
 
 // Shared by all workers.

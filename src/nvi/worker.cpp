@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "nvi/spin.h"
+#include "nvi/train.h"
 #include "nvi/vnet.h"
 
 #include <array>
@@ -14,6 +15,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
+#include <utility>
 
 namespace viaduct::nvi {
 
@@ -49,16 +51,19 @@ class Queue {
 public:
   Queue(dp::worker *worker, int queue, Refusals &refusals)
       : worker_(worker), queue_(queue), refusals_(refusals), in_(std::make_unique<Buffer>()),
-        datagram_(std::make_unique<Buffer>()) {}
+        begun_(std::make_unique<Buffer>()), datagram_(std::make_unique<Buffer>()) {}
 
-  // Reads packets and deals with them; how many there were.
-  int pump_batch();
+  // Reads packets and deals with them; how many there were. `gather`: datagrams of one flow leave
+  // as one super-packet.
+  int pump_batch(bool gather);
 
 private:
   bool pump();
   void process(const VnetHeader &header, dp::frame &frame);
   void take_apart(const dp::frame &frame);
 
+  bool gather(const VnetHeader &header, const dp::frame &frame);
+  void flush();
   bool write(const VnetHeader &header, const dp::frame &frame) const;
   bool write_parts(std::span<const uint8_t> head, std::span<const uint8_t> data) const;
   void send(const VnetHeader &header, const dp::frame &frame);
@@ -70,7 +75,10 @@ private:
   dp::worker *worker_;
   int queue_;
   Refusals &refusals_;
+  bool gathers_ = false;
+  Train train_;
   std::unique_ptr<Buffer> in_;
+  std::unique_ptr<Buffer> begun_;    // the train's
   std::unique_ptr<Buffer> datagram_; // of a super-packet that was taken apart
 };
 
@@ -90,6 +98,33 @@ bool Queue::write_parts(std::span<const uint8_t> head, std::span<const uint8_t> 
                               {const_cast<uint8_t *>(head.data()), head.size()},
                               {const_cast<uint8_t *>(data.data()), data.size()}}};
   return writev(queue_, parts.data(), parts.size()) >= 0;
+}
+
+// The packet joins the train, or begins one where it lies; false: it is to be written now.
+bool Queue::gather(const VnetHeader &header, const dp::frame &frame) {
+  if (!gathers_)
+    return false;
+  if (train_.join(header, frame))
+    return true;
+  flush();
+  const uint8_t *memory = in_->bytes.data();
+  if (frame.data < memory || frame.data >= memory + in_->bytes.size() ||
+      !Train::may_begin(header, frame) || refusals_.off(uso_of(frame)))
+    return false;
+  train_.begin(header, frame);
+  std::swap(in_, begun_);
+  return true;
+}
+
+void Queue::flush() {
+  if (train_.empty())
+    return;
+  if (train_.count() > 1)
+    dp::worker_count(worker_, dp::REASON_datagrams_gathered, train_.count());
+  VnetHeader header{};
+  dp::frame frame{};
+  train_.finish(header, frame);
+  send(header, frame);
 }
 
 void Queue::send(const VnetHeader &header, const dp::frame &frame) {
@@ -143,13 +178,15 @@ void Queue::process(const VnetHeader &came, dp::frame &frame) {
   dp::reason reason = dp::REASON_none;
   if (dp::translate_frame(worker_, &frame, &reason) != dp::VERDICT_FORWARD) {
     const dp::frame *answer = dp::worker_answer(worker_);
+    flush();
     if (answer && !write_parts({}, {answer->data, answer->length}))
       count(dp::REASON_tun_write_failed);
   } else if (frame.longest_piece != 0) {
+    flush();
     send_fragments(frame);
   } else if (!give_offloads(header, frame, old_length)) {
     count(dp::REASON_bad_offload);
-  } else {
+  } else if (!gather(header, frame)) {
     send(header, frame);
   }
 }
@@ -195,12 +232,14 @@ bool Queue::pump() {
   return true;
 }
 
-int Queue::pump_batch() {
+int Queue::pump_batch(bool gather) {
   int done = 0;
+  gathers_ = gather;
   dp::worker_set_now(worker_, monotonic_seconds());
   dp::worker_enter(worker_);
   while (done < BATCH && pump())
     done++;
+  flush();
   dp::worker_leave(worker_);
   return done;
 }
@@ -216,9 +255,9 @@ void relax() {
 // --- threads -------------------------------------------------------------------------------------
 
 Result<std::unique_ptr<Workers>> Workers::start(dp::engine *engine, const std::vector<int> &queues,
-                                                std::chrono::microseconds spin) {
+                                                const Settings &settings) {
   std::unique_ptr<Workers> workers(new Workers);
-  workers->set_spin(spin);
+  workers->set(settings);
   workers->stop_ = Fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!workers->stop_)
     return system_error("cannot make an eventfd", errno);
@@ -257,14 +296,15 @@ void Workers::run(dp::worker *worker, int number) {
   Queue queue(worker, number, refusals_);
   Spin spin;
   while (!stopping_) {
-    if (queue.pump_batch() > 0)
+    const bool gather = gather_.load(std::memory_order_relaxed);
+    if (queue.pump_batch(gather) > 0)
       continue;
     const int64_t limit = spin_.load(std::memory_order_relaxed);
     const auto empty_since = static_cast<int64_t>(monotonic_ns());
     bool paid = false;
     while (!paid && static_cast<int64_t>(monotonic_ns()) - empty_since < spin.budget(limit)) {
       relax();
-      paid = queue.pump_batch() > 0;
+      paid = queue.pump_batch(gather) > 0;
     }
     if (paid) {
       spin.paid(limit);

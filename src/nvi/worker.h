@@ -25,17 +25,26 @@ namespace viaduct::nvi {
 
 class Workers {
 public:
+  // What may change while they run.
+  struct Settings {
+    std::chrono::microseconds spin{0};
+    bool gather_udp = false; // only where the interface has the offloads uso4 and uso6
+  };
+
   // One worker for each descriptor (non-blocking, with vnet headers; they stay the caller's).
   // The engine must outlive them.
   static Result<std::unique_ptr<Workers>> start(dp::engine *engine, const std::vector<int> &queues,
-                                                std::chrono::microseconds spin);
+                                                const Settings &settings);
   ~Workers(); // stops and joins
 
   Workers(const Workers &) = delete;
   Workers &operator=(const Workers &) = delete;
 
   size_t count() const { return threads_.size(); }
-  void set_spin(std::chrono::microseconds spin) { spin_ = spin.count() * 1000; }
+  void set(const Settings &settings) {
+    spin_ = settings.spin.count() * 1000;
+    gather_ = settings.gather_udp;
+  }
 
   // The offloads whose super-packets the kernel hands out but does not take back: those are cut.
   std::vector<std::string> refused() const { return refusals_.off(); }
@@ -48,6 +57,7 @@ private:
   Fd stop_; // an eventfd that becomes readable at the end
   std::atomic<bool> stopping_ = false;
   std::atomic<int64_t> spin_ = 0; // nanoseconds
+  std::atomic<bool> gather_ = false;
   Refusals refusals_;
   std::vector<dp::worker *> workers_;
   std::vector<std::thread> threads_;

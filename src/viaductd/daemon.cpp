@@ -146,12 +146,18 @@ Result<void> Daemon::start_network() {
 }
 
 Result<void> Daemon::start_workers() {
-  auto workers = nvi::Workers::start(tables_->engine(), tun_->queues(),
-                                     std::chrono::microseconds(config_.nvi.spin_us));
+  auto workers = nvi::Workers::start(tables_->engine(), tun_->queues(), worker_settings(config_));
   if (!workers)
     return workers.failure();
   workers_ = std::move(*workers);
   return {};
+}
+
+nvi::Workers::Settings Daemon::worker_settings(const config::Config &config) const {
+  const auto &offloads = tun_->offloads();
+  return {.spin = std::chrono::microseconds(config.nvi.spin_us),
+          .gather_udp =
+              config.nvi.gather_udp && std::ranges::find(offloads, "uso6") != offloads.end()};
 }
 
 Result<void> Daemon::start_dns64() {
@@ -322,7 +328,7 @@ Result<void> Daemon::take_over(const config::Config &next) {
   }
   config_ = next;
   connected_ = *connected;
-  workers_->set_spin(std::chrono::microseconds(config_.nvi.spin_us));
+  workers_->set(worker_settings(config_));
   if (new_metrics)
     metrics_ = std::move(*metrics);
   warn_once();

@@ -74,6 +74,7 @@ private:
                                                   const nlohmann::json &request);
   Result<Metrics> make_metrics(const config::Config &config);
   std::string metrics_text() const;
+  nvi::Workers::Settings worker_settings(const config::Config &config) const;
   control::Status status() const;
   dns64::Settings dns64_settings(const config::Config &config,
                                  const std::vector<Prefix6> &connected) const;

@@ -74,23 +74,34 @@ protected:
     ASSERT_EQ(dp::engine_set_policy(engine_.get(), &policy), 0);
   }
 
-  void start(size_t queues, std::chrono::microseconds spin = std::chrono::microseconds(20)) {
-    std::vector<int> ours;
+  void start(size_t queues, const Workers::Settings &settings = {std::chrono::microseconds(20)}) {
+    make_queues(queues);
+    start_workers(settings);
+  }
+
+  void make_queues(size_t queues) {
     for (size_t i = 0; i < queues; i++) {
       std::array<int, 2> pair{};
       ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair.data()),
                 0);
-      ours.push_back(pair[0]);
       queue_.emplace_back(pair[0]);
       kernel_.emplace_back(pair[1]);
       int room = 1 << 20; // for the largest packets
       ASSERT_EQ(setsockopt(pair[1], SOL_SOCKET, SO_SNDBUF, &room, sizeof room), 0);
       ASSERT_EQ(setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof room), 0);
     }
-    auto started = Workers::start(engine_.get(), ours, spin);
+  }
+
+  // For the last `make_queues`.
+  void start_workers(const Workers::Settings &settings) {
+    std::vector<int> ours;
+    for (size_t i = started_; i < queue_.size(); i++)
+      ours.push_back(queue_[i].get());
+    started_ = queue_.size();
+    auto started = Workers::start(engine_.get(), ours, settings);
     ASSERT_TRUE(started) << started.failure().message;
     workers_ = std::move(*started);
-    ASSERT_EQ(workers_->count(), queues);
+    ASSERT_EQ(workers_->count(), ours.size());
   }
 
   // As the kernel: false when there is no room.
@@ -140,6 +151,7 @@ protected:
 
   std::unique_ptr<dp::engine, EngineFree> engine_;
   std::vector<Fd> queue_, kernel_;
+  size_t started_ = 0;
   std::unique_ptr<Workers> workers_;
 };
 
@@ -262,6 +274,52 @@ TEST_F(WorkersTest, CarrySuperPacketsOfUdpWhole) {
                   test::payload(7000));
   EXPECT_EQ(Bytes(out->packet.begin() + 8, out->packet.end()),
             Bytes(bytes.begin() + 8, bytes.end()));
+}
+
+// What is in the queue at once: neighbours of one flow leave together, and nothing changes its place.
+TEST_F(WorkersTest, GatherDatagramsOfOneFlow) {
+  make_queues(1);
+  for (uint16_t from : {1000, 1000, 1000, 1001, 1000, 1000})
+    ASSERT_TRUE(put(datagram(from, 50)));
+  ASSERT_TRUE(put(
+      (test::ip6(test::client6, test::pref64(test::server4)) / test::tcp(1000, 80).syn()).bytes()));
+  ASSERT_TRUE(put(datagram(1000, 50)));
+  ASSERT_TRUE(put(datagram(1000, 40)));
+  start_workers({.gather_udp = true});
+  struct Expected {
+    size_t size;
+    uint8_t gso_type;
+  };
+  uint16_t port = 0;
+  for (const Expected &expected : std::vector<Expected>{{28 + 150, VNET_GSO_UDP_L4},
+                                                        {28 + 50, VNET_GSO_NONE},
+                                                        {28 + 100, VNET_GSO_UDP_L4},
+                                                        {40, VNET_GSO_NONE},
+                                                        {28 + 90, VNET_GSO_UDP_L4}}) {
+    auto out = get();
+    ASSERT_TRUE(out);
+    EXPECT_EQ(out->packet.size(), expected.size);
+    EXPECT_EQ(out->header.gso_type, expected.gso_type);
+    EXPECT_EQ(out->header.gso_size, expected.gso_type == VNET_GSO_NONE ? 0 : 50);
+    if (port == 0)
+      port = source_port(out->packet);
+    EXPECT_EQ(source_port(out->packet) == port, expected.gso_type != VNET_GSO_NONE);
+  }
+  EXPECT_TRUE(reaches(dp::REASON_datagrams_gathered, 7));
+  EXPECT_EQ(counter(dp::REASON_translated_6to4), 9U);
+}
+
+TEST_F(WorkersTest, GatherNothingUnasked) {
+  make_queues(1);
+  for (int i = 0; i < 5; i++)
+    ASSERT_TRUE(put(datagram(1000, 50)));
+  start_workers({});
+  for (int i = 0; i < 5; i++) {
+    auto out = get();
+    ASSERT_TRUE(out);
+    EXPECT_EQ(out->packet.size(), 78U);
+  }
+  EXPECT_EQ(counter(dp::REASON_datagrams_gathered), 0U);
 }
 
 // Datagrams that IPv6 may not carry whole are fragmented each by itself.
@@ -494,7 +552,7 @@ TEST_F(WorkersTest, SleepWhenTheQueueIsGone) {
 
 // However long a queue may be asked again: with a packet now and then it is not.
 TEST_F(WorkersTest, SleepWhenThereIsLittleToDo) {
-  start(1, std::chrono::microseconds(1000));
+  start(1, {std::chrono::microseconds(1000)});
   auto used = [] {
     timespec now{};
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
