@@ -181,7 +181,7 @@ def summary(results):
 def machine():
     model = [line.split(":", 1)[1].strip() for line in open("/proc/cpuinfo", encoding="utf-8")
              if line.startswith("model name")]
-    return {"kernel": platform.release(), "cpus": os.cpu_count(), "cpu": model[0] if model else "?",
+    return {"kernel": platform.release().split("-")[0], "cpus": os.cpu_count(), "cpu": model[0] if model else "?",
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
 
 
