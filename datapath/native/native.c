@@ -700,6 +700,21 @@ static void copy_port(void *to, const void *from) {
   memcpy(to, from, sizeof(struct port));
 }
 
+static void copy_subscriber(void *to, const void *from) {
+  const struct subscriber *s = from;
+  struct subscriber *copy = to;
+
+  *copy = (struct subscriber){.pool_address = READ(s->pool_address),
+                              .sessions = READ(s->sessions),
+                              .bindings = READ(s->bindings)};
+}
+
+static void copy_peer(void *to, const void *from) {
+  const struct peer *p = from;
+
+  *(struct peer *)to = (struct peer){.sessions = READ(p->sessions)};
+}
+
 __u64 engine_dump_sessions(struct engine *engine, __u64 cursor, struct session_key *keys,
                            struct session *values, __u32 limit, __u32 *count) {
   struct dump dump = {
@@ -726,6 +741,26 @@ __u64 engine_dump_ports(struct engine *engine, __u64 cursor, struct port_key *ke
       .keys = (__u8 *)keys, .values = (__u8 *)values, .limit = limit, .copy = copy_port};
 
   cursor = dump_table(engine, &engine->ports, cursor, &dump);
+  *count = dump.count;
+  return cursor;
+}
+
+__u64 engine_dump_subscribers(struct engine *engine, __u64 cursor, struct subscriber_key *keys,
+                              struct subscriber *values, __u32 limit, __u32 *count) {
+  struct dump dump = {
+      .keys = (__u8 *)keys, .values = (__u8 *)values, .limit = limit, .copy = copy_subscriber};
+
+  cursor = dump_table(engine, &engine->subscribers, cursor, &dump);
+  *count = dump.count;
+  return cursor;
+}
+
+__u64 engine_dump_peers(struct engine *engine, __u64 cursor, struct peer_key *keys,
+                        struct peer *values, __u32 limit, __u32 *count) {
+  struct dump dump = {
+      .keys = (__u8 *)keys, .values = (__u8 *)values, .limit = limit, .copy = copy_peer};
+
+  cursor = dump_table(engine, &engine->peers, cursor, &dump);
   *count = dump.count;
   return cursor;
 }

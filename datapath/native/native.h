@@ -144,6 +144,10 @@ __u64 engine_dump_bindings(struct engine *engine, __u64 cursor, struct binding_k
                            struct binding *values, __u32 limit, __u32 *count);
 __u64 engine_dump_ports(struct engine *engine, __u64 cursor, struct port_key *keys,
                         struct port *values, __u32 limit, __u32 *count);
+__u64 engine_dump_subscribers(struct engine *engine, __u64 cursor, struct subscriber_key *keys,
+                              struct subscriber *values, __u32 limit, __u32 *count);
+__u64 engine_dump_peers(struct engine *engine, __u64 cursor, struct peer_key *keys,
+                        struct peer *values, __u32 limit, __u32 *count);
 /* Whether the prefix must not carry that address (RFC 6052 3.1), but for allow_private_ipv4. */
 int prefix_refuses(const struct prefix6 *prefix, __be32 address);
 

@@ -32,6 +32,9 @@ public:
   // By the table size that a vector wants; loading takes much longer than a vector.
   using Objects = std::map<uint32_t, std::unique_ptr<tables::BpfObject>>;
 
+  // After reset; its maps.
+  const tables::BpfObject &object() const { return *object_; }
+
 private:
   tables::BpfObject *object_ = nullptr;
 };

@@ -25,6 +25,9 @@ public:
   std::optional<dp::session> find(const dp::session_key &key) const override;
   std::optional<dp::binding> find(const dp::binding_key &key) const override;
 
+  // After reset; for dumps.
+  dp::engine *engine() const { return engine_.get(); }
+
 private:
   struct Free {
     void operator()(dp::engine *engine) const { dp::engine_free(engine); }

@@ -1,0 +1,436 @@
+// SPDX-License-Identifier: MIT
+//
+// Both builds of the data path say the same of the same history.
+//
+// A program is a policy and some hundred packets of a few hosts, in both directions: sessions are
+// made, moved, refused and outlive their time; fields and bytes are damaged on the way. Each packet
+// goes through the BPF build, in the kernel this runs on, and through the native one, with the same
+// clock and chance. Verdict, reason and bytes must be equal packet by packet; counters and all
+// tables at the end of each program. What the BPF build hands up it must leave as if the packet had
+// never been there, and the native build is not shown it.
+//
+//   vectors_agreement [--packets N] [--seed S] [--program P]
+//
+// A failure names its seed and program; with --program only that one runs.
+#include "bpf_target.h"
+#include "lib/decode.h"
+#include "native_target.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <bpf/bpf.h>
+#include <cstdio>
+#include <cstdlib>
+#include <fmt/format.h>
+#include <map>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace viaduct::test {
+namespace {
+
+constexpr unsigned PACKETS_PER_PROGRAM = 250;
+
+class Chance {
+public:
+  explicit Chance(uint64_t seed) : engine_(seed) {}
+
+  uint32_t number(uint32_t low, uint32_t high) { // both included
+    return low + static_cast<uint32_t>(engine_() % (uint64_t{high} - low + 1));
+  }
+  uint32_t any() { return static_cast<uint32_t>(engine_()); }
+  bool one_in(uint32_t n) { return number(1, n) == 1; }
+  template <typename T> const T &of(const std::vector<T> &choices) {
+    return choices[number(0, static_cast<uint32_t>(choices.size()) - 1)];
+  }
+
+private:
+  std::mt19937_64 engine_; // the same numbers everywhere
+};
+
+// --- programs ------------------------------------------------------------------------------------
+
+const Prefix6 own_prefix = prefix6("2001:db8:122::/48");
+const std::vector<MapPair> address_maps{{"2001:db8:a::/122", "192.0.2.0/26"},
+                                        {"2001:db8:c::1/128", "192.0.2.99/32"}};
+
+Given any_given(Chance &chance) {
+  Given given;
+  given.policy = {with_prefixes({well_known_prefix, own_prefix}), with_maps(address_maps),
+                  with_error_sources({router4})};
+  given.policy.push_back(chance.one_in(2)
+                             ? with_pool({{pool4}, {pool4b, 1024, 65535, chance.one_in(4)}})
+                             : with_pool({{pool4, 1000, 1100}, {pool4b, 40000, 40099}}));
+  if (chance.one_in(2))
+    given.policy.push_back(with_filtering(dp::FILTER_ADDRESS));
+  if (chance.one_in(3))
+    given.policy.push_back(with_quota(chance.number(1, 20)));
+  if (chance.one_in(3))
+    given.policy.push_back(with_binding_quota(chance.number(1, 10)));
+  if (chance.one_in(3))
+    given.policy.push_back(with_port_rest(0));
+  if (chance.one_in(4))
+    given.policy.push_back(with_outbound_refresh_only());
+  if (chance.one_in(4))
+    given.policy.push_back(with_zero_traffic_class());
+  if (chance.one_in(4))
+    given.policy.push_back(with_private_ipv4_allowed());
+  if (chance.one_in(4))
+    given.policy.push_back(with_zero_checksum_dropped());
+  if (chance.one_in(4))
+    given.policy.push_back([](dp::policy &policy) { policy.rst_window = 0; });
+  if (chance.one_in(4))
+    given.policy.push_back([](dp::policy &policy) { policy.accounting = 0; });
+  given.max_sessions = chance.one_in(3) ? 8 : 512;
+  return given;
+}
+
+Tcp any_segment(Chance &chance, uint16_t source, uint16_t destination) {
+  Tcp segment = tcp(source, destination);
+  segment.seq_ = chance.one_in(4) ? chance.any() : 1000 + chance.number(0, 100000);
+  segment.ack_ = chance.any();
+  constexpr std::array<uint8_t, 8> flags{0x02, 0x02, 0x12, 0x10, 0x18, 0x11, 0x04, 0x14};
+  segment.flags_ = chance.one_in(16) ? static_cast<uint8_t>(chance.any())
+                                     : flags[chance.number(0, flags.size() - 1)];
+  segment.window_ = static_cast<uint16_t>(chance.any());
+  segment.options_ = Bytes(4 * size_t{chance.number(0, 10)}, 1);
+  return segment;
+}
+
+size_t any_size(Chance &chance) {
+  return chance.one_in(8) ? chance.number(0, 2900) : chance.number(0, 100);
+}
+
+Protocol any_protocol(Chance &chance) {
+  static const std::vector<Protocol> protocols{ICMP, TCP, UDP, UDP};
+  return chance.of(protocols);
+}
+
+Packet any_load(Chance &chance, Protocol protocol, uint16_t source, uint16_t destination, bool v6) {
+  Packet data = payload(any_size(chance));
+  switch (protocol) {
+  case ICMP: {
+    bool request = chance.one_in(2);
+    auto id = request ? source : destination;
+    auto sequence = static_cast<uint16_t>(chance.any());
+    if (v6)
+      return (request ? icmp6_echo_request(id, sequence) : icmp6_echo_reply(id, sequence)) / data;
+    return (request ? icmp4_echo_request(id, sequence) : icmp4_echo_reply(id, sequence)) / data;
+  }
+  case TCP: {
+    Tcp segment = any_segment(chance, source, destination);
+    return (chance.one_in(16) ? segment.bad_checksum() : segment) / data;
+  }
+  default: {
+    Udp datagram = udp(source, destination);
+    if (chance.one_in(16))
+      datagram.bad_checksum();
+    else if (chance.one_in(8))
+      datagram.checksum(0);
+    return datagram / data;
+  }
+  }
+}
+
+// Few enough of everything, so that packets meet the sessions of others.
+uint16_t any_port(Chance &chance) {
+  static const std::vector<uint16_t> ports{53, 80, 443, 1000, 1001, 1234, 40000, 65535};
+  return chance.of(ports);
+}
+
+Ipv4 any_server(Chance &chance) {
+  static const std::vector<Ipv4> servers{server4, server4b, address4("198.51.100.82")};
+  static const std::vector<Ipv4> odd{address4("10.1.2.3"), address4("127.0.0.1"),
+                                     address4("192.0.2.7"), pool4};
+  return chance.of(chance.one_in(16) ? odd : servers);
+}
+
+Ipv6 any_host(Chance &chance) {
+  static const std::vector<Ipv6> hosts{client6, client6b, neighbour6, address6("2001:db8:a::7")};
+  static const std::vector<Ipv6> odd{stranger6, address6("2001:db8:c::1"), address6("::1"),
+                                     pref64(server4)};
+  return chance.of(chance.one_in(16) ? odd : hosts);
+}
+
+Packet from_ipv6(Chance &chance) {
+  Ipv4 server = any_server(chance);
+  Ipv6 destination = chance.one_in(4) ? embed(own_prefix, server) : pref64(server);
+  if (chance.one_in(32))
+    destination = elsewhere6;
+  Ip6 header = ip6(any_host(chance), destination);
+  header.hop_limit(static_cast<uint8_t>(chance.any()));
+  header.traffic_class(static_cast<uint8_t>(chance.any())).flow_label(chance.any() & 0xfffff);
+  Packet load = any_load(chance, any_protocol(chance), any_port(chance), any_port(chance), true);
+  if (chance.one_in(32))
+    return header / (chance.one_in(2) ? hop_by_hop() : destination_options()) / load;
+  return header / load;
+}
+
+// To a port that somebody has, most of the time.
+Packet from_ipv4(Chance &chance, const std::vector<dp::port_key> &ports) {
+  Ipv4 to = chance.one_in(8) ? address4("192.0.2.7") : chance.one_in(2) ? pool4 : pool4b;
+  uint16_t port = any_port(chance);
+  Protocol protocol = any_protocol(chance);
+  if (!ports.empty() && !chance.one_in(4)) {
+    const dp::port_key &taken = chance.of(ports);
+    to = Ipv4::from_network_order(taken.pool_address);
+    protocol = static_cast<Protocol>(taken.protocol);
+    port = static_cast<uint16_t>(taken.pool_port >> 8 | taken.pool_port << 8);
+  }
+  Ip4 header = ip4(any_server(chance), to);
+  header.ttl(static_cast<uint8_t>(chance.any())).tos(static_cast<uint8_t>(chance.any()));
+  header.id(static_cast<uint16_t>(chance.any()));
+  if (chance.one_in(2))
+    header.df();
+  if (chance.one_in(32))
+    header.record_route(3);
+  return header / any_load(chance, protocol, any_port(chance), port, false);
+}
+
+// Flipped, cut off, followed by something; with a network header that is right again half the time.
+void damage(Chance &chance, Bytes &bytes) {
+  for (uint32_t i = chance.number(1, 3); i > 0 && !bytes.empty(); i--)
+    bytes[chance.number(0, std::min<uint32_t>(static_cast<uint32_t>(bytes.size()), 64) - 1)] =
+        static_cast<uint8_t>(chance.any());
+  if (chance.one_in(4))
+    bytes.resize(chance.number(0, static_cast<uint32_t>(bytes.size())));
+  if (chance.one_in(8))
+    bytes.resize(bytes.size() + chance.number(1, 40), 0xee);
+  if (chance.one_in(2) || bytes.size() < 20 || bytes[0] >> 4 != 4)
+    return;
+  bytes[10] = bytes[11] = 0;
+  auto sum = static_cast<uint16_t>(~ones_sum(std::span(bytes).first(20)));
+  bytes[10] = static_cast<uint8_t>(sum >> 8);
+  bytes[11] = static_cast<uint8_t>(sum);
+}
+
+// --- tables --------------------------------------------------------------------------------------
+
+using Rows = std::map<Bytes, Bytes>;
+
+template <typename T> Bytes bytes_of(const T &value) {
+  auto *start = reinterpret_cast<const uint8_t *>(&value);
+  return {start, start + sizeof value};
+}
+
+template <typename Key, typename Value> Rows rows_of(int map) {
+  Rows rows;
+  Key key{};
+  for (int more = bpf_map_get_next_key(map, nullptr, &key); more == 0;
+       more = bpf_map_get_next_key(map, &key, &key)) {
+    Value value{};
+    if (bpf_map_lookup_elem(map, &key, &value) == 0)
+      rows[bytes_of(key)] = bytes_of(value);
+  }
+  return rows;
+}
+
+template <typename Key, typename Value, typename Dump> Rows rows_of(dp::engine *engine, Dump dump) {
+  constexpr uint32_t limit = 256;
+  std::vector<Key> keys(limit);
+  std::vector<Value> values(limit);
+  Rows rows;
+  uint64_t cursor = 0;
+  do {
+    uint32_t count = 0;
+    cursor = dump(engine, cursor, keys.data(), values.data(), limit, &count);
+    for (uint32_t i = 0; i < count; i++)
+      rows[bytes_of(keys[i])] = bytes_of(values[i]);
+  } while (cursor != 0);
+  return rows;
+}
+
+// "" where they are equal.
+std::string table_difference(const char *name, const Rows &bpf, const Rows &native) {
+  std::string text;
+  for (const auto &[key, value] : bpf) {
+    auto other = native.find(key);
+    if (other == native.end())
+      text += fmt::format("{} only of BPF: {} {}\n", name, hex(key), hex(value));
+    else if (other->second != value)
+      text += fmt::format("{} {}\n  bpf    {}\n  native {}\n", name, hex(key), hex(value),
+                          hex(other->second));
+  }
+  for (const auto &[key, value] : native)
+    if (!bpf.contains(key))
+      text += fmt::format("{} only of the native build: {} {}\n", name, hex(key), hex(value));
+  return text;
+}
+
+bool is_punt(dp::reason reason) {
+  return std::string_view(reason_name(reason)).starts_with("punt_");
+}
+
+// --- a run ---------------------------------------------------------------------------------------
+
+class Run {
+public:
+  explicit Run(uint64_t seed) : seed_(seed) {}
+
+  void program(uint64_t number) {
+    Chance chance(seed_ * 1'000'003 + number);
+    program_ = number;
+    Given given = any_given(chance);
+    uint32_t now = 1000;
+    for (Target *target : {static_cast<Target *>(&bpf_), static_cast<Target *>(&native_)})
+      if (auto done = target->reset(tables_of(given, now)); !done)
+        fail(done.failure().message);
+    ports_.clear();
+    answers_ = 0;
+    for (unsigned i = 0; i < PACKETS_PER_PROGRAM; i++) {
+      now += chance.one_in(64) ? chance.number(50, 8000) : chance.number(0, 1);
+      packet(chance, now);
+      if (i % 16 == 0)
+        learn_ports();
+    }
+    compare_tables();
+    compare_counters();
+  }
+
+  uint64_t packets() const { return packets_; }
+  uint64_t compared() const { return packets_ - handed_up_ - not_carried_; }
+  uint64_t forwarded() const { return forwarded_; }
+
+  void report() const {
+    fmt::print("{} packets: {} compared, of which {} were translated; {} handed up, {} that a test "
+               "run does not take\n",
+               packets_, compared(), forwarded_, handed_up_, not_carried_);
+    for (const auto &[reason, times] : reasons_)
+      fmt::print("  {:8} {}\n", times, reason_name(reason));
+  }
+
+private:
+  [[noreturn]] void fail(const std::string &what, std::span<const uint8_t> in = {}) const {
+    fmt::print(stderr, "{}\n{}run again: --seed {} --program {}\n", what,
+               in.empty() ? "" : "in:\n" + decode(in), seed_, program_);
+    std::exit(1);
+  }
+
+  void packet(Chance &chance, uint32_t now) {
+    Arrival arrival;
+    arrival.packet = (chance.one_in(2) ? from_ipv6(chance) : from_ipv4(chance, ports_)).bytes();
+    if (chance.one_in(8))
+      damage(chance, arrival.packet);
+    arrival.now = now;
+    arrival.random = chance.any();
+    arrival.segments = chance.one_in(32) ? 3 : 1;
+    packets_++;
+    if (!bpf_.cannot_carry(arrival).empty()) {
+      not_carried_++;
+      return;
+    }
+    auto first = bpf_.run(arrival);
+    if (!first)
+      fail(first.failure().message, arrival.packet);
+    reasons_[first->reason]++;
+    if (first->verdict == dp::VERDICT_PUNT) {
+      if (!is_punt(first->reason))
+        fail(fmt::format("handed up as {}", reason_name(first->reason)), arrival.packet);
+      handed_up_++;
+      answers_ += first->reason == dp::REASON_punt_answer;
+      return;
+    }
+    auto second = native_.run(arrival);
+    if (!second || !second->trespass.empty())
+      fail(second ? second->trespass : second.failure().message, arrival.packet);
+    compare(arrival, *first, *second);
+  }
+
+  void compare(const Arrival &arrival, const Departure &bpf, const Departure &native) {
+    if (bpf.verdict != native.verdict || bpf.reason != native.reason)
+      fail(fmt::format("bpf: {} {}, native: {} {}", verdict_name(bpf.verdict),
+                       reason_name(bpf.reason), verdict_name(native.verdict),
+                       reason_name(native.reason)),
+           arrival.packet);
+    if (!native.answer.empty() || native.reassembled || !native.pieces.empty())
+      fail("the native build has answered, reassembled or cut what BPF took for itself",
+           arrival.packet);
+    if (bpf.verdict != dp::VERDICT_FORWARD)
+      return;
+    forwarded_++;
+    if (bpf.packet != native.packet)
+      fail("- bpf, + native:\n" + difference(bpf.packet, native.packet), arrival.packet);
+  }
+
+  void learn_ports() {
+    ports_.clear();
+    for (const auto &[key, value] : native_rows<dp::port_key, dp::port>(dp::engine_dump_ports)) {
+      dp::port_key port;
+      std::copy(key.begin(), key.end(), reinterpret_cast<uint8_t *>(&port));
+      ports_.push_back(port);
+    }
+  }
+
+  template <typename Key, typename Value, typename Dump> Rows native_rows(Dump dump) const {
+    return rows_of<Key, Value>(native_.engine(), dump);
+  }
+
+  void compare_tables() const {
+    const tables::BpfObject &maps = bpf_.object();
+    std::string difference =
+        table_difference("session", rows_of<dp::session_key, dp::session>(maps.sessions()),
+                         native_rows<dp::session_key, dp::session>(dp::engine_dump_sessions)) +
+        table_difference("binding", rows_of<dp::binding_key, dp::binding>(maps.bindings()),
+                         native_rows<dp::binding_key, dp::binding>(dp::engine_dump_bindings)) +
+        table_difference("port", rows_of<dp::port_key, dp::port>(maps.ports()),
+                         native_rows<dp::port_key, dp::port>(dp::engine_dump_ports)) +
+        table_difference(
+            "subscriber", rows_of<dp::subscriber_key, dp::subscriber>(maps.subscribers()),
+            native_rows<dp::subscriber_key, dp::subscriber>(dp::engine_dump_subscribers)) +
+        table_difference("peer", rows_of<dp::peer_key, dp::peer>(maps.peers()),
+                         native_rows<dp::peer_key, dp::peer>(dp::engine_dump_peers));
+    if (!difference.empty())
+      fail("the tables differ at the end of the program:\n" + difference);
+  }
+
+  void compare_counters() const {
+    Counters bpf = bpf_.counters(), native = native_.counters();
+    // A packet that is handed up to be answered may have made a binding and given it back.
+    uint64_t given_back = bpf[dp::REASON_binding_ended] - native[dp::REASON_binding_ended];
+    if (given_back > answers_)
+      fail(fmt::format("{} bindings given back by {} packets", given_back, answers_));
+    bpf[dp::REASON_binding_ended] -= given_back;
+    bpf[dp::REASON_binding_made] -= given_back;
+    for (uint32_t i = 0; i < dp::REASON_COUNT; i++) {
+      auto reason = static_cast<dp::reason>(i);
+      if (!is_punt(reason) && bpf[i] != native[i])
+        fail(fmt::format("counter {}: bpf {}, native {}", reason_name(reason), bpf[i], native[i]));
+    }
+  }
+
+  uint64_t seed_, program_ = 0;
+  BpfTarget bpf_;
+  NativeTarget native_;
+  std::vector<dp::port_key> ports_;
+  uint64_t packets_ = 0, handed_up_ = 0, answers_ = 0, not_carried_ = 0, forwarded_ = 0;
+  std::map<dp::reason, uint64_t> reasons_;
+};
+
+} // namespace
+} // namespace viaduct::test
+
+int main(int argc, char **argv) {
+  uint64_t packets = 1'000'000, seed = 1;
+  std::optional<uint64_t> program;
+  CLI::App app("Both builds of the data path, the same packets.");
+  app.add_option("--packets", packets, "How many, at least");
+  app.add_option("--seed", seed, "Which");
+  app.add_option("--program", program, "Only this one");
+  CLI11_PARSE(app, argc, argv);
+
+  viaduct::test::Run run(seed);
+  if (program)
+    run.program(*program);
+  else
+    for (uint64_t i = 0; run.packets() < packets; i++)
+      run.program(i);
+  run.report();
+  // Agreement about nothing would be none.
+  if (!program && (run.compared() < packets / 2 || run.forwarded() < packets / 5)) {
+    std::fprintf(stderr, "too few packets were compared or translated\n");
+    return 1;
+  }
+  return 0;
+}
