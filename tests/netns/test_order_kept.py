@@ -8,7 +8,9 @@ may be overtaken by itself, with any program. Losses are no disorder.
 
 What is not promised: that fragments and whole packets of one flow do not overtake each other. The
 kernel spreads fragments by address alone (only the first one has ports), so they may be in another
-queue.
+queue. And a flow may change its queue when its other side begins to speak, or has been silent for
+three seconds (the kernel takes the queue that the other direction was last written to), so here both
+sides speak from the start.
 """
 
 import os
@@ -50,28 +52,41 @@ class Flows:
         for one in [self.server, *self.clients]:
             one.close()
 
-    def _send(self, flows, count, size, down):
+    def _warm(self, size):
+        """One datagram there and one back for each flow, so that the kernel knows its queue."""
+        for flow, client in enumerate(self.clients):
+            data = struct.pack("!II", flow, 0).ljust(size, b"x")
+            client.sendto(data, (labs.embed(labs.SERVER), 7))
+            client.settimeout(5)
+            self.server.settimeout(5)
+            self.server.sendto(self.server.recv(65535), self.outside[flow])
+            client.recv(65535)
+
+    def _send(self, flows, count, size, pause):
         os.sched_setaffinity(0, {flows[0] % os.cpu_count()})
         for number in range(1, count + 1):
             if number % 10 == 0:
-                time.sleep(0.005)  # what the queues hold is not the question
+                time.sleep(pause)  # what the queues hold is not the question
             for flow in flows:
                 data = struct.pack("!II", flow, number).ljust(size, b"x")
-                if down:
-                    self.server.sendto(data, self.outside[flow])
-                else:
-                    self.clients[flow].sendto(data, (labs.embed(labs.SERVER), 7))
+                self.clients[flow].sendto(data, (labs.embed(labs.SERVER), 7))
+                self.server.sendto(data, self.outside[flow])
 
-    def run(self, count, size, down):
-        """(how many of all arrived, in which share; how many came after a later one)."""
+    def run(self, count, size, pause=0.005):
+        """Both ways at once; for each way (the share of all that arrived, how many of them came
+        after a later one of their flow)."""
+        self._warm(size)
         senders = [threading.Thread(target=self._send, daemon=True, args=(
-            range(first, len(self.clients), 4), count, size, down)) for first in range(4)]
+            range(first, len(self.clients), 4), count, size, pause)) for first in range(4)]
         for sender in senders:
             sender.start()
         for sender in senders:
             sender.join()
+        return [self._judge(sinks, count) for sinks in ([self.server], self.clients)]
+
+    def _judge(self, sinks, count):
         last, arrived, late = {}, 0, 0
-        for sink in self.clients if down else [self.server]:
+        for sink in sinks:
             sink.settimeout(0.3)
             while True:
                 try:
@@ -112,14 +127,16 @@ def flows():
         made.close()
 
 
-@pytest.mark.parametrize("down", [False, True], ids=["up", "down"])
-@pytest.mark.parametrize("size, count", [(SMALL, 1500), (IN_FRAGMENTS, 300)],
+@pytest.mark.parametrize("size, count", [(SMALL, 1000), (IN_FRAGMENTS, 200)],
                          ids=["small", "in-fragments"])
-def test_in_order(flows, size, count, down):
+def test_in_order(flows, size, count):
     held = flows.lab.counters()["fragment_held"]
-    share, late = flows.run(count, size, down)
-    assert late == 0
-    assert share > 0.5, "hardly anything arrived: nothing was tested"
+    for pause in (0.005, 0.02, 0.05):  # on a machine that is busy with other things, slower
+        ways = flows.run(count, size, pause)
+        assert [late for _, late in ways] == [0, 0], "datagrams came after later ones"
+        if all(share > 0.5 for share, _ in ways):
+            break
+    assert all(share > 0.5 for share, _ in ways), "hardly anything arrived: nothing was tested"
     if size == IN_FRAGMENTS:
         assert flows.lab.counters()["fragment_held"] > held + count
 
@@ -132,6 +149,6 @@ def test_disorder_would_show():
                         pathlib.Path(__file__).with_name("swap_writes.c"), "-ldl"], check=True)
         sanitizer = "verify_asan_link_order=0:" + os.environ.get("ASAN_OPTIONS", "")
         flows = started(lab, wrapper=["env", f"LD_PRELOAD={shim}", f"ASAN_OPTIONS={sanitizer}"])
-        share, late = flows.run(500, SMALL, False)
+        ways = flows.run(500, SMALL)
         flows.close()
-        assert share > 0.5 and late > 0
+        assert all(share > 0.5 and late > 0 for share, late in ways)
