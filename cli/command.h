@@ -15,10 +15,11 @@ namespace viaduct::cli {
 
 enum Exit : int {
   exit_good = 0,
-  exit_failed = 1,   // viaductd said no, or cannot be reached
-  exit_usage = 2,    // wrong command line or configuration
-  exit_sick = 3,     // doctor: something does not work
-  exit_worrying = 4, // doctor: something should be done, but all works
+  exit_failed = 1,        // viaductd said no, or cannot be reached
+  exit_usage = 2,         // wrong command line or configuration
+  exit_sick = 3,          // doctor: something does not work
+  exit_not_forwarded = 3, // trace: the packet would not go on
+  exit_worrying = 4,      // doctor: something should be done, but all works
 };
 
 struct Options {
@@ -31,6 +32,8 @@ struct Options {
   std::string file;                // check, doctor
   bool canonical = false;          // check
   std::string reason;              // explain
+  std::vector<std::string> words;  // trace: the packet
+  std::string pcap, packet;        // trace: a capture, and which of its packets
 };
 
 // One line of the table in main.cpp.
@@ -44,6 +47,9 @@ struct Subcommand {
 // What the daemon is asked for beside the command: the filter, if there is one.
 void filter_option(CLI::App &app, Options &options);
 nlohmann::json filter_member(const Options &options);
+
+// What makes a counter grow, and what to do: for people, in lines of a terminal's width.
+std::string reason_advice(std::string_view causes, std::string_view advice);
 
 // "viaduct: MESSAGE" on standard error, on one line and without control characters.
 void complain(std::string_view message);
@@ -59,6 +65,8 @@ int explain(const Options &options);
 void show_options(CLI::App &app, Options &options);
 int show(const Options &options);
 int reload(const Options &options);
+void trace_options(CLI::App &app, Options &options);
+int trace(const Options &options);
 void version_options(CLI::App &app, Options &options);
 int version(const Options &options);
 

@@ -102,8 +102,7 @@ std::string explanation(const ReasonText &text) {
   std::string rfc = *text.rfc ? text.rfc : "none: our own";
   return fmt::format("{}\n\n", text.name) + paragraph("means", text.help) +
          paragraph("kind", fmt::format("{}: {}", text.kind, kind_text(text.kind))) +
-         paragraph("standard", rfc) + paragraph("causes", text.causes) +
-         paragraph("do", text.advice);
+         paragraph("standard", rfc) + reason_advice(text.causes, text.advice);
 }
 
 int unknown(const std::string &name) {
@@ -132,6 +131,10 @@ int explain_all(const Options &options) {
 }
 
 } // namespace
+
+std::string reason_advice(std::string_view causes, std::string_view advice) {
+  return paragraph("causes", causes) + paragraph("do", advice);
+}
 
 void explain_options(CLI::App &app, Options &options) {
   app.add_option("COUNTER", options.reason, "The counter's name; without one, all are listed");

@@ -14,7 +14,7 @@ namespace {
 
 using namespace viaduct;
 
-constexpr std::array<cli::Subcommand, 7> subcommands = {{
+constexpr std::array<cli::Subcommand, 8> subcommands = {{
     {"check", "Check a configuration file, without a running viaductd", cli::check_options,
      cli::check},
     {"show", "Show the status, or the sessions, bindings, pools, maps or counters",
@@ -25,6 +25,8 @@ constexpr std::array<cli::Subcommand, 7> subcommands = {{
     {"doctor",
      "Say what is wrong with this gateway and what to do; changes nothing, works without viaductd",
      cli::doctor_options, cli::doctor},
+    {"trace", "Walk a packet through the gateway, dry: say what would become of it, and why",
+     cli::trace_options, cli::trace},
     {"explain",
      "Say what a counter means, what makes it grow and what to do; works without viaductd",
      cli::explain_options, cli::explain},
@@ -40,6 +42,7 @@ constexpr const char *examples = R"(Examples:
   viaduct show counters --json       for scripts: a JSON array of objects
   viaduct explain no_port            what this counter means, and what to do
   sudo viaduct doctor                what is wrong, and what to do
+  viaduct trace tcp from 2001:db8:64::10 port 40000 to 64:ff9b::c633:6450 port 80
   viaduct check viaduct.toml && viaduct reload
 
 Environment:
@@ -49,7 +52,7 @@ Exit codes:
   0  good
   1  viaductd said no, or cannot be reached
   2  wrong usage, or a wrong configuration
-  3  doctor: something does not work
+  3  doctor: something does not work; trace: the packet would not go on
   4  doctor: all works, but something should be done)";
 
 // Help is no failure; whatever else the parser throws is wrong usage.

@@ -114,6 +114,7 @@ STEP enum verdict subscriber_charge(struct packet *p, const struct subscriber_ke
   if (!subscriber)
     return drop(p, REASON_table_full);
   before = ADD(subscriber->sessions, 1);
+  NOTE_ABOUT(subscriber, p, key, before);
   if (before & BINDING_DEAD) {
     ADD(subscriber->sessions, -1);
     return drop(p, REASON_dying);
@@ -139,6 +140,7 @@ STEP bool subscriber_charge_binding(struct packet *p) {
 
   if (!subscriber)
     return true; /* its last session has ended: there is nothing to count to */
+  NOTE_ABOUT(bindings, p, subscriber, most);
   if (ADD(subscriber->bindings, 1) < most || !most)
     return true;
   ADD(subscriber->bindings, -1);
@@ -248,9 +250,14 @@ STEP enum insertion port_take(struct packet *p, const struct pool_address *pool,
     lookups++;
     key->pool_port = BE16(port);
     result = port_insert(p, key, &p->scratch->port);
+    if (result == INSERTED)
+      NOTE(p, port_taken, .a = ENDPOINT4(key->pool_address, key->pool_port),
+           .n = {choice->low, choice->low + (choice->count - 1) * choice->step, choice->step == 2});
     if (result != EXISTS)
       return result;
   }
+  NOTE(p, port_searched, .a = ADDRESS4(pool->address),
+       .n = {choice->low, choice->low + (choice->count - 1) * choice->step, wish != 0});
   return EXISTS;
 }
 
@@ -346,6 +353,7 @@ STEP enum verdict binding_make(struct packet *p, __be32 pool_address, struct bin
   s->port_key.pad = 0;
   s->port.inside = s->binding_key.inside;
   s->port.inside_port = s->binding_key.inside_port;
+  NOTE(p, pool_address, .a = ADDRESS4(pool_address));
   if (!subscriber_charge_binding(p))
     return drop(p, REASON_binding_quota);
   switch (port_take_anywhere(p, pool_address)) {
@@ -368,6 +376,8 @@ STEP enum verdict binding_make(struct packet *p, __be32 pool_address, struct bin
   switch (binding_insert(p, &s->binding_key, &s->binding)) {
   case INSERTED:
     count(p, REASON_binding_made);
+    NOTE(p, binding_new, .a = ENDPOINT6(s->binding_key.inside, s->binding_key.inside_port),
+         .b = ENDPOINT4(s->binding.pool_address, s->binding.pool_port));
     break;
   case EXISTS:
     count(p, REASON_race_lost);

@@ -62,6 +62,8 @@ STEP enum verdict classify_outbound(struct packet *p) {
   if (p->headers->opaque)
     return drop(p, REASON_unknown_protocol);
   set_address4(&p->out->destination, destination);
+  NOTE(p, to_prefix, .a = ADDRESS6(p->in->destination), .b = ADDRESS4(destination),
+       .c = PREFIX6(p->prefix->address, p->prefix->length));
   return VERDICT_NEXT;
 }
 
@@ -70,6 +72,7 @@ STEP enum verdict classify_inbound(struct packet *p) {
     return pass(p, REASON_not_ours);
   if (is_no_host4(p->in->source.word[0]))
     return drop(p, REASON_bad_source);
+  NOTE(p, to_pool, .a = ADDRESS4(p->in->destination.word[0]));
   return p->headers->opaque ? drop(p, REASON_unknown_protocol) : VERDICT_NEXT;
 }
 

@@ -37,8 +37,10 @@ STEP enum verdict stateless_piece(struct packet *p) {
 }
 
 STEP enum verdict gather_piece(struct packet *p) {
-  if (p->headers->stateless && p->headers->protocol != PROTOCOL_ICMP)
+  if (p->headers->stateless && p->headers->protocol != PROTOCOL_ICMP) {
+    NOTE(p, fragment_alone);
     return stateless_piece(p);
+  }
   /* Whom we do not translate for gets no memory either. */
   if (!p->headers->stateless && p->headers->family == FAMILY_6 && !is_allowed(p))
     return drop(p, REASON_not_allowed);
@@ -71,6 +73,7 @@ STEP enum verdict gather(struct packet *p) {
     return v;
   if (TARGET_PUNTS)
     return punt(p, REASON_punt_too_big);
+  NOTE(p, cut, .n = {IPV6_HEADER + p->headers->transport_length, p->policy->lowest_ipv6_mtu});
   cut(p);
   return VERDICT_NEXT;
 }

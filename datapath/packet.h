@@ -26,6 +26,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* NOTE(p, name, ...): what a step has decided, for a dry walk (native/trace.c, notes.def);
+ * NOTE_ABOUT(thing, ...), where a function over there has to find the words. The other targets have
+ * nothing of it, the arguments are not even compiled. */
+#ifndef NOTE
+#define NOTE(p, name, ...) ((void)0)
+#define NOTE_ABOUT(thing, ...) ((void)0)
+#endif
+
 #ifndef __always_inline
 #define __always_inline inline __attribute__((always_inline))
 #endif

@@ -105,6 +105,7 @@ STEP enum verdict parse_opaque(struct packet *p) {
   p->headers->opaque = 1;
   p->in->source_port = 0;
   p->in->destination_port = 0;
+  NOTE(p, opaque, .n = {p->headers->protocol});
   return VERDICT_NEXT;
 }
 
@@ -142,6 +143,7 @@ STEP enum verdict parse_transport(struct packet *p, __u8 protocol, __u32 offset)
     p->in->source_port = load16(first);
     p->in->destination_port = load16(first + 2);
   }
+  NOTE_ABOUT(transport, p);
   return VERDICT_NEXT;
 }
 
@@ -186,6 +188,10 @@ STEP enum verdict parse_piece(struct packet *p, __u8 protocol, __u32 offset) {
   p->headers->transport = (__u16)offset;
   p->in->source_port = 0;
   p->in->destination_port = 0;
+  NOTE(p, fragment,
+       .n = {p->headers->fragment_offset,
+             p->headers->fragment_offset + p->headers->transport_length, p->headers->identification,
+             p->headers->more_fragments});
   return VERDICT_NEXT;
 }
 
@@ -235,6 +241,7 @@ STEP enum verdict skip_extension_headers(struct packet *p, __u8 *next, __u32 *cu
       p->detail = start + 3;
       return drop(p, REASON_routing_header);
     }
+    NOTE(p, extension_header, .n = {*next});
     *next = header[0];
     *cursor = start + (header[1] + 1U) * 8;
     if (*cursor > p->length)
@@ -258,6 +265,8 @@ STEP enum verdict parse_ipv6(struct packet *p) {
   p->headers->hop_limit = ip[7];
   load_address6(&p->in->source, ip + 8);
   load_address6(&p->in->destination, ip + 24);
+  NOTE(p, ipv6, .a = ADDRESS6(p->in->source), .b = ADDRESS6(p->in->destination),
+       .n = {p->length, p->headers->hop_limit, p->headers->traffic_class});
   next = ip[6];
   v = skip_extension_headers(p, &next, &cursor);
   if (v != VERDICT_NEXT)
@@ -344,6 +353,9 @@ STEP enum verdict parse_ipv4(struct packet *p) {
   set_address4(&p->in->source, load32(ip + 12));
   set_address4(&p->in->destination, load32(ip + 16));
   read_ipv4_fragment(p, ip);
+  NOTE(p, ipv4, .a = ADDRESS_IN(p, p->in->source), .b = ADDRESS_IN(p, p->in->destination),
+       .n = {p->length, p->headers->hop_limit, p->headers->traffic_class,
+             p->headers->dont_fragment});
   v = check_ipv4_options(p, header_length);
   if (v != VERDICT_NEXT)
     return v;

@@ -128,6 +128,10 @@ STEP enum verdict parse_inner(struct packet *p) {
   look_at(p, &p->scratch->inside);
   *p->headers = (struct headers){};
   v = family == FAMILY_6 ? parse_inner_ipv6(p, start) : parse_inner_ipv4(p, start);
+  if (v == VERDICT_NEXT)
+    NOTE(p, inside, .n = {p->headers->protocol},
+         .a = ENDPOINT_IN(p, p->in->source, p->in->source_port),
+         .b = ENDPOINT_IN(p, p->in->destination, p->in->destination_port));
   look_at(p, &p->scratch->packet);
   return v;
 }

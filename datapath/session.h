@@ -80,6 +80,7 @@ STEP __u32 tcp_advance(struct packet *p, struct session *session) {
 
   if (rst && p->policy->rst_window && !reset_is_genuine(p, session)) {
     count(p, REASON_reset_ignored);
+    NOTE(p, reset_far);
     return 0;
   }
   if (!rst)
@@ -90,6 +91,8 @@ STEP __u32 tcp_advance(struct packet *p, struct session *session) {
       break;
     seen = READ(session->state);
   }
+  if (step.state != seen)
+    NOTE(p, state_moves, .n = {seen, step.state});
   if (step.state == seen && !rst && !may_refresh(p))
     return 0;
   return step.timeout;
@@ -105,6 +108,10 @@ STEP enum verdict session_advance(struct packet *p, struct session *session) {
     timeout = first_timeout(p);
   if (timeout ? !session_refresh(session, p->now, timeout) : READ(session->expires) == SESSION_DEAD)
     return drop(p, REASON_dying);
+  if (timeout)
+    NOTE(p, timer_set, .n = {timeout});
+  else
+    NOTE(p, timer_stays);
   session_account(p, session);
   return VERDICT_NEXT;
 }
@@ -149,6 +156,7 @@ STEP enum verdict session_insert_new(struct packet *p, const struct address *ins
   switch (session_insert(p, &p->scratch->session_key, value)) {
   case INSERTED:
     count(p, REASON_session_made);
+    NOTE(p, session_new, .n = {value->state, first_timeout(p)});
     return VERDICT_NEXT;
   case FULL:
     return drop(p, REASON_table_full);
@@ -197,8 +205,11 @@ STEP bool is_allowed(const struct packet *p) {
   for (int i = 0; i < MAX_ALLOW; i++) {
     if (i >= p->policy->allow_count)
       break;
-    if (in_prefix(&p->in->source, &p->policy->allow[i]))
+    if (in_prefix(&p->in->source, &p->policy->allow[i])) {
+      NOTE(p, allowed, .a = ADDRESS6(p->in->source),
+           .b = PREFIX6(p->policy->allow[i].address, p->policy->allow[i].length));
       return true;
+    }
   }
   return false;
 }
@@ -255,9 +266,14 @@ STEP enum verdict session_outbound(struct packet *p) {
   s->binding_key.protocol = p->headers->protocol;
   s->binding_key.pad = 0;
   binding = binding_find(p, &s->binding_key);
-  if (!binding)
+  if (!binding) {
+    NOTE(p, binding_none, .a = ENDPOINT6(p->in->source, p->in->source_port),
+         .n = {p->headers->protocol});
     return opens_session(p) ? session_open_outbound(p, NULL) : drop(p, REASON_tcp_not_syn);
-
+  }
+  NOTE(p, binding_found, .a = ENDPOINT6(p->in->source, p->in->source_port),
+       .b = ENDPOINT4(binding->pool_address, binding->pool_port),
+       .n = {(binding->sessions & ~BINDING_DEAD) - binding->is_static});
   leave_by(p, binding);
   session_key_of(p, p->out->source.word[0], p->out->source_port, p->out->destination.word[0],
                  p->out->destination_port);
@@ -265,11 +281,16 @@ STEP enum verdict session_outbound(struct packet *p) {
   /* The binding may have ended since we found it, and its port be somebody else's now. */
   if (session && !is_inside(session, &p->in->source, p->in->source_port))
     return drop(p, REASON_dying);
-  if (session)
+  if (session) {
+    NOTE_ABOUT(session, p, session);
     return session_advance(p, session);
+  }
+  NOTE(p, session_none, .a = ENDPOINT4(s->session_key.pool_address, s->session_key.pool_port),
+       .b = ADDRESS4(s->session_key.remote_address));
   if (opens_session(p))
     return session_open_outbound(p, binding);
   /* RFC 6146 3.5.2.2, CLOSED: with a binding the segment goes on, and changes nothing. */
+  NOTE(p, no_session_needed);
   return is_allowed(p) ? VERDICT_NEXT : drop(p, REASON_not_allowed);
 }
 
@@ -332,15 +353,28 @@ STEP enum verdict session_inbound_unknown(struct packet *p) {
   key->protocol = p->headers->protocol;
   key->pad = 0;
   port = port_find(p, key);
-  if (!port)
+  if (!port) {
+    NOTE(p, port_none, .a = ENDPOINT4(key->pool_address, key->pool_port), .n = {key->protocol});
     return unsolicited(p, REASON_no_binding);
-  if (p->policy->filtering == FILTER_ADDRESS && !peer_is_known(p))
+  }
+  NOTE(p, port_found, .a = ENDPOINT4(key->pool_address, key->pool_port),
+       .b = ENDPOINT6(port->inside, port->inside_port));
+  if (p->policy->filtering == FILTER_ADDRESS && !peer_is_known(p)) {
+    NOTE(p, filter_unknown, .a = ADDRESS4(p->in->source.word[0]));
     return unsolicited(p, REASON_filtered);
+  }
+  if (p->policy->filtering == FILTER_ADDRESS)
+    NOTE(p, filter_known, .a = ADDRESS4(p->in->source.word[0]));
+  else
+    NOTE(p, filter_endpoint);
   *p->prefix = p->policy->prefix[0];
   if (is_refused_private(p, p->in->source.word[0]))
     return drop(p, REASON_private_destination);
   arrive_at(p, &port->inside, port->inside_port);
-  return opens_session(p) ? session_open_inbound(p, port) : VERDICT_NEXT;
+  if (opens_session(p))
+    return session_open_inbound(p, port);
+  NOTE(p, no_session_needed);
+  return VERDICT_NEXT;
 }
 
 STEP enum verdict session_inbound(struct packet *p) {
@@ -349,8 +383,12 @@ STEP enum verdict session_inbound(struct packet *p) {
   session_key_of(p, p->in->destination.word[0], p->in->destination_port, p->in->source.word[0],
                  p->in->source_port);
   session = session_find(p, &p->scratch->session_key);
-  if (!session)
+  if (!session) {
+    NOTE(p, session_none, .a = ENDPOINT4(p->in->destination.word[0], p->in->destination_port),
+         .b = ADDRESS4(p->in->source.word[0]));
     return session_inbound_unknown(p);
+  }
+  NOTE_ABOUT(session, p, session);
   p->prefix->address = session->prefix;
   p->prefix->length = session->prefix_length;
   arrive_at(p, &session->inside, session->inside_port);

@@ -34,6 +34,7 @@ STEP enum verdict session_error_inbound(struct packet *p) {
   session = live_session(p);
   if (!session)
     return drop(p, REASON_error_without_session);
+  NOTE_ABOUT(session, p, session);
   if (!error_is_genuine(p, session, FAMILY_6))
     return drop(p, REASON_error_out_of_window);
 
@@ -82,6 +83,7 @@ STEP enum verdict session_error_outbound(struct packet *p) {
   session = live_session(p);
   if (!session)
     return drop(p, REASON_error_without_session);
+  NOTE_ABOUT(session, p, session);
   if (!error_is_genuine(p, session, FAMILY_4))
     return drop(p, REASON_error_out_of_window);
 

@@ -107,6 +107,8 @@ STEP enum verdict stateless_to_server(struct packet *p) {
   if (is_refused_private(p, destination))
     return drop(p, REASON_private_destination);
   set_address4(&p->out->destination, destination);
+  NOTE(p, to_prefix, .a = ADDRESS6(p->in->destination), .b = ADDRESS4(destination),
+       .c = PREFIX6(p->prefix->address, p->prefix->length));
   p->out->source_port = p->in->source_port;
   p->out->destination_port = p->in->destination_port;
   return VERDICT_NEXT;
@@ -115,6 +117,7 @@ STEP enum verdict stateless_to_server(struct packet *p) {
 /* REQUIRES: scratch->mapping is that of the source. */
 STEP enum verdict stateless_outbound(struct packet *p) {
   set_address4(&p->out->source, map_to4(&p->scratch->mapping, &p->in->source));
+  NOTE(p, mapped, .a = ADDRESS6(p->in->source), .b = ADDRESS4(p->out->source.word[0]));
   return stateless_to_server(p);
 }
 
@@ -142,6 +145,7 @@ STEP enum verdict stateless_error_outbound(struct packet *p) {
   if (is_no_host6(&p->in->source))
     return drop(p, REASON_bad_source);
   set_address4(&p->out->source, router4(p, &p->in->source));
+  NOTE(p, router, .a = ADDRESS6(p->in->source), .b = ADDRESS4(p->out->source.word[0]));
   return stateless_to_server(p);
 }
 
@@ -159,6 +163,7 @@ STEP enum verdict stateless_inbound(struct packet *p) {
     return drop(p, REASON_private_destination);
   map_to6(&p->out->destination, &p->scratch->mapping, p->in->destination.word[0]);
   rfc6052_embed(&p->out->source, p->prefix, source);
+  NOTE(p, mapped, .a = ADDRESS4(p->in->destination.word[0]), .b = ADDRESS6(p->out->destination));
   p->out->source_port = p->in->source_port;
   p->out->destination_port = p->in->destination_port;
   return VERDICT_NEXT;
@@ -175,6 +180,7 @@ STEP enum verdict stateless_error6(struct packet *p, struct layer *inside) {
     return drop(p, REASON_error_unmapped);
   if (!find_map6(p, host))
     return drop(p, REASON_error_unmapped);
+  NOTE(p, error_of_map, .a = ADDRESS4(p->out->destination.word[0]));
   inside->out.source = p->out->destination;
   set_address4(&inside->out.destination, map_to4(&p->scratch->mapping, host));
   return VERDICT_NEXT;
@@ -183,6 +189,7 @@ STEP enum verdict stateless_error6(struct packet *p, struct layer *inside) {
 STEP enum verdict stateless_error4(struct packet *p, struct layer *inside) {
   if (inside->in.source.word[0] != p->in->destination.word[0])
     return drop(p, REASON_error_unmapped);
+  NOTE(p, error_of_map, .a = ADDRESS6(p->out->destination));
   inside->out.source = p->out->destination;
   rfc6052_embed(&inside->out.destination, p->prefix, inside->in.destination.word[0]);
   return VERDICT_NEXT;

@@ -71,6 +71,9 @@ STEP enum verdict translate_error(struct packet *p) {
 
   if (v != VERDICT_NEXT)
     return v;
+  NOTE(p, error_becomes,
+       .n = {HOST32(p->rewrite->transport[0]) >> 24, HOST32(p->rewrite->transport[0]) >> 16 & 0xff,
+             HOST32(p->rewrite->transport[1])});
   look_at(p, &p->scratch->inside);
   translate_layer(p);
   look_at(p, &p->scratch->packet);
@@ -78,13 +81,16 @@ STEP enum verdict translate_error(struct packet *p) {
 }
 
 STEP enum verdict translate(struct packet *p) {
-  if (p->policy->zero_traffic_class) /* RFC 7915 4.1, 5.1; the packet inside an error keeps its */
+  if (p->policy->zero_traffic_class) { /* RFC 7915 4.1, 5.1; the packet inside an error keeps its */
+    NOTE(p, class_zeroed, .n = {p->headers->traffic_class});
     p->headers->traffic_class = 0;
+  }
   if (!TARGET_PUNTS && p->headers->icmp_error)
     return translate_error(p);
   if (p->headers->family == FAMILY_6 && p->headers->transport_length > 65535U - IPV4_HEADER)
     return drop(p, REASON_too_long);
   translate_layer(p);
+  NOTE_ABOUT(translated, p);
   return VERDICT_NEXT;
 }
 

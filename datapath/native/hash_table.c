@@ -172,6 +172,15 @@ static struct entry *entry_take(struct table *table) {
   return entry;
 }
 
+bool table_has_room(struct table *table) {
+  bool room;
+
+  lock(&table->pool_lock);
+  room = table->free_head || table->fresh < table->capacity;
+  unlock(&table->pool_lock);
+  return room;
+}
+
 static void entry_give_back(struct table *table, struct entry *entry) {
   lock(&table->pool_lock);
   entry->pool_next = table->free_head;

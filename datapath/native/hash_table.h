@@ -73,6 +73,7 @@ size_t table_memory(__u32 capacity, __u32 key_size, __u32 value_size);
 void *table_find(struct table *table, const void *key);
 enum insertion table_insert(struct table *table, const void *key, const void *value);
 bool table_remove(struct table *table, const void *key);
+bool table_has_room(struct table *table); /* for one more entry, at this moment */
 
 /* Gives the memory of removed entries back, as far as nobody can hold them any more. */
 void table_reclaim(struct table *table);

@@ -4,8 +4,7 @@
  */
 #include "datapath/native/native.h"
 
-#include "datapath/native/hash_table.h"
-#include "datapath/native/reassembly.h"
+#include "datapath/native/engine.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,18 +19,6 @@
 #include "datapath/packet.h"
 
 enum { HINTS_SIZE = PORT_HINTS * sizeof(struct port_hints) };
-
-struct engine {
-  struct epochs epochs;
-  struct table bindings, ports, sessions, subscribers, peers;
-  struct table held;        /* SYNs, syn_hold.h */
-  struct port_hints *hints; /* PORT_HINTS of them */
-  struct policy *policy; /* replaced as a whole; the old one is freed when all readers have left */
-  struct reassembly *reassembly;
-  struct worker *workers; /* all that ever were: their counters stay in the sum */
-  struct worker
-      *sweeper; /* for the thread that sweeps, dumps and sets the policy; one of workers */
-};
 
 struct worker {
   struct engine *engine;
@@ -58,16 +45,6 @@ struct worker {
 };
 
 /* --- what the steps call ---------------------------------------------------------------------- */
-
-#define READ(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
-#define WRITE(field, value) __atomic_store_n(&(field), value, __ATOMIC_RELAXED)
-#define ADD(field, n) __atomic_fetch_add(&(field), (__typeof__(field))(n), __ATOMIC_ACQ_REL)
-#define SWAP_IF(field, old, new)                                                                   \
-  ({                                                                                               \
-    __typeof__(field) expected_ = (old);                                                           \
-    __atomic_compare_exchange_n(&(field), &expected_, new, false, __ATOMIC_ACQ_REL,                \
-                                __ATOMIC_RELAXED);                                                 \
-  })
 
 static void add_counter(struct worker *worker, __u32 reason, __u64 times) {
   __u64 *counter = &worker->counters[reason];
@@ -113,6 +90,7 @@ static enum verdict reassemble(struct packet *p);
 #include "datapath/native/emit_error.h"
 #include "datapath/native/emit_linear.h"
 #include "datapath/native/emit_probe.h"
+#include "datapath/native/gather_piece.h"
 #include "datapath/native/syn_hold.h"
 
 static enum verdict emit(struct packet *p) {
@@ -163,22 +141,7 @@ const struct frame *worker_answer(const struct worker *worker) {
 
 static enum verdict reassemble(struct packet *p) {
   struct worker *worker = p->target;
-  const struct headers *h = p->headers;
-  struct piece piece = {
-      .key = {.source = p->in->source,
-              .destination = p->in->destination,
-              .identification = h->identification,
-              .family = h->family,
-              .protocol = h->family == FAMILY_4 ? worker->frame->data[9] : 0},
-      .data = worker->frame->data + h->transport,
-      .length = h->transport_length,
-      .offset = h->fragment_offset,
-      .last = !h->more_fragments,
-      .hop_limit = h->hop_limit,
-      .traffic_class = h->traffic_class,
-      .next = h->protocol == PROTOCOL_ICMP && h->family == FAMILY_6 ? (__u8)PROTOCOL_ICMPV6
-                                                                    : h->protocol,
-  };
+  struct piece piece = piece_of(p, worker->frame->data);
   __u32 given_up = 0;
   enum gathering result =
       reassembly_add(worker->engine->reassembly, &piece, p->now, p->policy->timeouts.fragment,
@@ -186,15 +149,7 @@ static enum verdict reassemble(struct packet *p) {
 
   if (given_up)
     add_counter(worker, REASON_fragments_missing, given_up);
-  switch (result) {
-  case GATHERING:
-    p->reason = REASON_fragment_held;
-    return VERDICT_HELD;
-  case GATHERING_OVERLAP:
-    return drop(p, REASON_fragment_overlap);
-  default:
-    return drop(p, REASON_fragment_limit);
-  }
+  return gathering_verdict(p, result);
 }
 
 int frame_cut(const struct frame *frame, struct fragment *fragment) {
@@ -661,58 +616,6 @@ static __u64 dump_table(struct engine *engine, struct table *table, __u64 cursor
   while (cursor && dump->count + LONGEST_CHAIN <= dump->limit);
   worker_leave(engine->sweeper);
   return cursor;
-}
-
-static void copy_session(void *to, const void *from) {
-  const struct session *s = from;
-  struct session *copy = to;
-
-  *copy = (struct session){
-      .inside = s->inside,
-      .prefix = s->prefix,
-      .packets = READ(s->packets),
-      .bytes = READ(s->bytes),
-      .inside_port = s->inside_port,
-      .prefix_length = s->prefix_length,
-      .state = READ(s->state),
-      .expires = READ(s->expires),
-      .made = s->made,
-      .subscriber_prefix = s->subscriber_prefix,
-      .has_peer = s->has_peer,
-      .sequence6 = READ(s->sequence6),
-      .sequence4 = READ(s->sequence4),
-  };
-}
-
-static void copy_binding(void *to, const void *from) {
-  const struct binding *b = from;
-  struct binding *copy = to;
-
-  *copy = (struct binding){.pool_address = b->pool_address,
-                           .pool_port = b->pool_port,
-                           .subscriber_prefix = b->subscriber_prefix,
-                           .is_static = READ(b->is_static),
-                           .sessions = READ(b->sessions),
-                           .generation = b->generation};
-}
-
-static void copy_port(void *to, const void *from) {
-  memcpy(to, from, sizeof(struct port));
-}
-
-static void copy_subscriber(void *to, const void *from) {
-  const struct subscriber *s = from;
-  struct subscriber *copy = to;
-
-  *copy = (struct subscriber){.pool_address = READ(s->pool_address),
-                              .sessions = READ(s->sessions),
-                              .bindings = READ(s->bindings)};
-}
-
-static void copy_peer(void *to, const void *from) {
-  const struct peer *p = from;
-
-  *(struct peer *)to = (struct peer){.sessions = READ(p->sessions)};
 }
 
 __u64 engine_dump_sessions(struct engine *engine, __u64 cursor, struct session_key *keys,

@@ -194,10 +194,14 @@ static __u16 begin(struct reassembly *all, const struct piece *piece, __u32 expi
 }
 
 /* The oldest come first, so it stops at the first that may stay. */
+static bool is_late(const struct datagram *datagram, __u32 now) {
+  return (int)(now - datagram->expires) > 0;
+}
+
 static __u32 expire(struct reassembly *all, __u32 now) {
   __u32 given_up = 0;
 
-  while (all->oldest && (int)(now - datagram_at(all, all->oldest)->expires) > 0) {
+  while (all->oldest && is_late(datagram_at(all, all->oldest), now)) {
     given_up += !datagram_at(all, all->oldest)->given_up;
     forget(all, all->oldest);
   }
@@ -394,4 +398,97 @@ enum gathering reassembly_add(struct reassembly *all, const struct piece *piece,
   result = add(all, piece, now + timeout, whole, length);
   pthread_mutex_unlock(&all->lock);
   return result;
+}
+
+/* --- what add would do ------------------------------------------------------------------------ */
+
+/* What expire would give back. */
+struct late {
+  __u32 datagrams, chunks;         /* of all sources */
+  __u32 its_datagrams, its_chunks; /* of one */
+  __u32 given_up;
+  bool itself; /* the one that is asked for is among them */
+};
+
+static struct late foresee_late(struct reassembly *all, __u32 now, __u16 source, __u16 index) {
+  struct late late = {0};
+
+  for (__u16 i = all->oldest; i && is_late(datagram_at(all, i), now);
+       i = datagram_at(all, i)->younger) {
+    const struct datagram *datagram = datagram_at(all, i);
+    bool its = datagram->source == source;
+
+    late.datagrams++;
+    late.chunks += datagram->chunk_count;
+    late.its_datagrams += its;
+    late.its_chunks += its ? datagram->chunk_count : 0U;
+    late.given_up += !datagram->given_up;
+    late.itself |= i == index;
+  }
+  return late;
+}
+
+static __u32 free_chunks(struct reassembly *all) {
+  __u32 count = REASSEMBLY_CHUNKS - all->fresh_chunks;
+
+  for (__u16 index = all->free_chunk; index; index = chunk_at(all, index)->next)
+    count++;
+  return count;
+}
+
+static bool may_begin(const struct reassembly *all, __u16 source, const struct late *late) {
+  return all->used[source].datagrams - late->its_datagrams <
+             REASSEMBLY_DATAGRAMS / REASSEMBLY_SHARE &&
+         (all->free_datagram || late->datagrams || all->fresh_datagrams < REASSEMBLY_DATAGRAMS);
+}
+
+static bool may_store(struct reassembly *all, const struct datagram *datagram, __u32 length,
+                      const struct late *late) {
+  __u32 chunks = (length + CHUNK_DATA - 1) / CHUNK_DATA;
+
+  return datagram->chunk_count + chunks <= REASSEMBLY_PIECES &&
+         all->used[datagram->source].chunks - late->its_chunks + chunks <=
+             REASSEMBLY_CHUNKS / REASSEMBLY_SHARE &&
+         free_chunks(all) + late->chunks >= chunks;
+}
+
+/* Like add, on a copy of the datagram's head. */
+static enum gathering foresee(struct reassembly *all, const struct piece *piece, __u32 now,
+                              __u8 *whole, struct gathered *result) {
+  __u16 source = source_of(all, &piece->key), index = find(all, &piece->key), *link;
+  struct late late = foresee_late(all, now, source, index);
+  struct datagram copy = {.key = piece->key, .source = source};
+  enum place place;
+
+  result->given_up = late.given_up;
+  if (index && !late.itself)
+    copy = *datagram_at(all, index);
+  else if (!may_begin(all, source, &late))
+    return GATHERING_FULL;
+  result->bytes = copy.gathered;
+  if (copy.given_up)
+    return GATHERING_OVERLAP;
+  place = place_of(all, &copy, piece, &link);
+  if (place == PLACE_SAME)
+    return GATHERING;
+  if (place == PLACE_TAKEN || !length_agrees(&copy, piece))
+    return GATHERING_OVERLAP;
+  if (!may_store(all, &copy, piece->length, &late))
+    return GATHERING_FULL;
+  copy.gathered += piece->length;
+  result->bytes = copy.gathered;
+  remember_headers(&copy, piece);
+  if (copy.total && copy.gathered == copy.total) {
+    result->length = put_together(all, &copy, whole);
+    memcpy(whole + result->length - copy.total + piece->offset, piece->data, piece->length);
+  }
+  return GATHERING;
+}
+
+void reassembly_foresee(struct reassembly *all, const struct piece *piece, __u32 now, __u8 *whole,
+                        struct gathered *result) {
+  *result = (struct gathered){0};
+  pthread_mutex_lock(&all->lock);
+  result->gathering = foresee(all, piece, now, whole, result);
+  pthread_mutex_unlock(&all->lock);
 }

@@ -66,6 +66,17 @@ void reassembly_free(struct reassembly *all);
 enum gathering reassembly_add(struct reassembly *all, const struct piece *piece, __u32 now,
                               __u32 timeout, __u8 *whole, __u32 *length, __u32 *given_up);
 
+/* What reassembly_add would do, without doing it. */
+struct gathered {
+  enum gathering gathering;
+  __u32 length;   /* of the whole datagram, which is in `whole` then; 0: it is not whole */
+  __u32 bytes;    /* behind the network header, that would be here then */
+  __u32 given_up; /* datagrams that have run out of time */
+};
+
+void reassembly_foresee(struct reassembly *all, const struct piece *piece, __u32 now, __u8 *whole,
+                        struct gathered *result);
+
 /* Gives up what has run out of time; returns how many datagrams. */
 __u32 reassembly_expire(struct reassembly *all, __u32 now);
 

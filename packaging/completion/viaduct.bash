@@ -11,14 +11,19 @@ _viaduct() {
     esac
   done
   COMPREPLY=()
-  if [ "$before" = --socket ]; then
+  if [ "$before" = --socket ] || [ "$before" = --pcap ]; then
     mapfile -t COMPREPLY < <(compgen -f -- "$word")
     return
   fi
   case $subcommand in
-    '') words='show clear doctor explain check reload version --socket --help --version' ;;
+    '') words='show clear trace doctor explain check reload version --socket --help --version' ;;
     show) words='status sessions bindings pools maps counters --json --all --filter --watch --socket --help' ;;
     clear) words='sessions --filter --all --json --socket --help' ;;
+    trace)
+      words='tcp udp icmp protocol from to port ttl tos length df syn ack fin rst psh urg sequence echo reply id'
+      words+=' no-route prohibited host-unreachable port-unreachable ttl-exceeded too-big type code mtu about'
+      words+=' --pcap --packet --json --socket --help'
+      ;;
     explain) words="$(viaduct explain 2>/dev/null | sed '1d; s/ .*//') --json --socket --help" ;;
     check | doctor)
       if [[ $word != -* ]]; then

@@ -48,7 +48,7 @@ std::unique_ptr<Answer> one_item(json item) {
 
 Error unknown_command(const std::string &command) {
   return error("unknown command {}: this viaductd knows status, sessions, bindings, pools, "
-               "maps, counters, clear, reload and version",
+               "maps, counters, clear, trace, reload and version",
                quoted(command));
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/result.h"
+#include "datapath/note.h"
 #include "datapath/types.h"
 
 #include <array>
@@ -46,6 +47,18 @@ using Keep = std::function<bool(const dp::session_key &, const dp::session &)>;
 // Sends a whole IP packet that the sweep has made: a probe, or an ICMP error.
 using Send = std::function<bool(std::span<const uint8_t>)>;
 
+// What would become of one packet, and why.
+struct Trace {
+  dp::verdict verdict = dp::VERDICT_NEXT;
+  dp::reason reason = dp::REASON_none;
+  std::vector<dp::note> notes;              // the decisions, in order
+  Counters counted{};                       // what the counters would be raised by
+  std::vector<std::vector<uint8_t>> leaves; // IP packets: none, one, or fragments
+  std::vector<uint8_t> answer;              // the ICMP error to its sender; empty: none
+};
+
+constexpr size_t longest_traced = 65575; // bytes of a packet
+
 class Tables {
 public:
   virtual ~Tables() = default;
@@ -59,6 +72,10 @@ public:
   virtual Counters counters() const = 0; // summed over workers, by enum reason
   virtual Usage usage() const = 0;
   virtual dp::pool_use pool_use(const dp::pool_address &pool) const = 0;
+
+  // A dry walk of one IP packet through the data path and the tables as they are: it sends nothing
+  // and changes nothing. 1 to longest_traced bytes.
+  virtual Result<Trace> trace(std::span<const uint8_t> packet, uint32_t now) const = 0;
 
   // Every packet after the call sees the new policy whole; packets under way finish with the old
   // one.

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/version.h"
 #include "control/requests.h"
+#include "control/trace.h"
 #include "metrics/metrics.h"
 #include "nvi/plan.h"
 #include "viaductd/log.h"
@@ -506,6 +507,8 @@ Result<std::unique_ptr<control::Answer>> Daemon::answer(const std::string &comma
     return control::clear_request(request, [this](const tables::Keep &keep) {
       log::info("cleared", {{"sessions", sweep(keep)}});
     });
+  if (command == "trace")
+    return control::trace_request(*tables_, request);
   if (command == "version")
     return control::one_item(control::version_item());
   if (command == "reload") {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "control/requests.h"
+#include "control/trace.h"
 #include "control/views.h"
 #include "tests/cli/fake_tables.h"
 
@@ -51,6 +52,8 @@ inline control::Handler fake_handler(const tables::Tables &tables,
         for (const auto &row : rows)
           keep(row.key, row.value);
       });
+    if (command == "trace")
+      return control::trace_request(tables, request, [] { return fake_now; });
     if (command == "version")
       return control::one_item(control::version_item());
     if (command == "reload" && reload_error.empty())

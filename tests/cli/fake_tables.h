@@ -107,12 +107,43 @@ public:
     return pool.address == ipv4("203.0.113.10") ? dp::pool_use{{1, 1, 1}, {11, 12, 13}}
                                                 : dp::pool_use{};
   }
+  // Made up from the packet's first byte: IPv6 goes on, in two fragments; IPv4 is dropped, and
+  // answered; what is neither is a bug of the data path.
+  Result<tables::Trace> trace(std::span<const uint8_t> packet, uint32_t now) const override {
+    traced.assign(packet.begin(), packet.end());
+    tables::Trace trace;
+    dp::note note{};
+    note.kind = dp::NOTE_session_new;
+    note.n[0] = dp::STATE_V6_INIT;
+    note.n[1] = now - fake_now + 240;
+    trace.notes.push_back(note);
+    if (packet[0] >> 4 != 6 && packet[0] >> 4 != 4)
+      return Error{"not enough memory to trace a packet"};
+    bool six = packet[0] >> 4 == 6;
+    trace.verdict = six ? dp::VERDICT_FORWARD : dp::VERDICT_DROP;
+    trace.reason = six ? dp::REASON_translated_6to4 : dp::REASON_no_binding;
+    trace.counted[trace.reason] = 1;
+    trace.counted[dp::REASON_session_made] = 2;
+    if (six)
+      trace.leaves = {fake_leaving(true), fake_leaving(false)};
+    else
+      trace.answer = fake_leaving(false);
+    return trace;
+  }
+  // IPv4, UDP, from 203.0.113.10 port 1024 to 192.0.2.80 port 443: the first fragment of two, or all.
+  static std::vector<uint8_t> fake_leaving(bool more) {
+    return {0x45, 0,  0,   28, 0, 7,   static_cast<uint8_t>(more ? 0x20 : 0),
+            0,    63, 17,  0,  0, 203, 0,
+            113,  10, 192, 0,  2, 80,  4,
+            0,    1,  187, 0,  8, 0,   0};
+  }
   Result<void> set_policy(const dp::policy &) override { return {}; }
   bool bind(const tables::BindingEnds &) override { return true; }
   void unbind(const tables::BindingEnds &) override {}
   uint64_t sweep(uint32_t, const tables::Keep &, const tables::Send &) override { return 0; }
 
   mutable size_t largest_limit = 0; // that a dump asked for
+  mutable std::vector<uint8_t> traced;
   bool second_is_dead = false;
 
 private:

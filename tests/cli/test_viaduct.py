@@ -12,6 +12,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import threading
@@ -322,6 +323,106 @@ def test_requests_that_must_be_refused(daemon, request_line):
         client.connect(daemon.socket)
         client.sendall(request_line.encode() + b"\n")
         assert client.makefile().readline().startswith('{"error":')
+
+
+# --- trace ---------------------------------------------------------------------------------------
+
+UDP6 = "udp from 2001:db8:64::10 port 4000 to 64:ff9b::c000:250 port 443".split()
+UDP4 = "udp from 192.0.2.80 port 443 to 203.0.113.10 port 1024".split()
+
+
+def test_trace_of_a_packet_that_goes_on(daemon):
+    result = viaduct("trace", *UDP6, "--socket", daemon.socket)
+    assert good(result).splitlines() == [
+        "STEP     STANDARD                        DECISION",
+        "session  RFC 6146 3.5.1, 3.5.2.2, 3.5.3  a session would be made: v6_init, for 240 s",
+        "end      RFC 7915 5                      would go on: translated_6to4 (IPv6 packets sent on as IPv4)",
+        "leaves                                   IPv4 udp from 203.0.113.10:1024 to 192.0.2.80:443, 28 bytes, "
+        "time to live 63, fragment from byte 0, more follow",
+        "leaves                                   IPv4 udp from 203.0.113.10:1024 to 192.0.2.80:443, 28 bytes, "
+        "time to live 63",
+        "counts                                   session_made +2, translated_6to4",
+    ]
+
+
+def test_trace_of_a_packet_that_is_dropped(daemon):
+    result = viaduct("trace", *UDP4, "--socket", daemon.socket)
+    assert (result.returncode, result.stderr) == (3, "")
+    lines = result.stdout.splitlines()
+    assert re.fullmatch(r"end +RFC 6146 3.5.1 +would be dropped: no_binding "
+                        r"\(to the pool, but no binding has this port\)", lines[2])
+    assert lines[3].startswith("answer  ") and "IPv4 udp from 203.0.113.10:1024" in lines[3]
+    # and what `viaduct explain` says
+    assert result.stdout.split("\n\n")[1] == good(viaduct("explain", "no_binding")).split("standard")[1].split(
+        "\n", 1)[1]
+
+
+def test_trace_as_json(daemon):
+    items = json.loads(good(viaduct("trace", "--json", *UDP6, "--socket", daemon.socket)))
+    assert [sorted(item) for item in items] == [
+        ["decision", "rfc", "step", "text"],
+        ["advice", "answer", "causes", "counts", "help", "kind", "leaves", "reason", "rfc", "verdict"]]
+    assert items[1]["verdict"] == "forward" and items[1]["leaves"][1]["source"] == "203.0.113.10:1024"
+    result = viaduct("trace", *UDP4, "--json", "--socket", daemon.socket)
+    assert result.returncode == 3 and json.loads(result.stdout)[1]["answer"]["family"] == 4
+
+
+@pytest.mark.parametrize("arguments", [[], ["--pcap", "x", "tcp"], [*UDP6, "--packet", "1"], ["sctp"],
+                                       ["--pcap", "/nonexistent"], ["--pcap", "/dev/null"],
+                                       ["--pcap", "/dev/null", "--packet", "0"], ["tcp", "from", "nowhere"]])
+def test_trace_refuses_what_is_no_packet(daemon, arguments):
+    failed(viaduct("trace", *arguments, "--socket", daemon.socket), 2)
+
+
+def test_trace_needs_the_daemon(directory):
+    assert "nothing listens" in failed(viaduct("trace", *UDP6, "--socket", f"{directory}/none"))
+
+
+def pcap_of(packets, link, shorten=0):
+    """A classic capture file."""
+    parts = [struct.pack("<IHHiIII", 0xa1b2c3d4, 2, 4, 0, 0, 262144, link)]
+    for packet in packets:
+        kept = packet[:len(packet) - shorten]
+        parts.append(struct.pack("<IIII", 0, 0, len(kept), len(packet)) + kept)
+    return b"".join(parts)
+
+
+def pcapng_of(packets, link):
+    def block(kind, body):
+        body += bytes(-len(body) % 4)
+        return struct.pack("<II", kind, len(body) + 12) + body + struct.pack("<I", len(body) + 12)
+
+    return (block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1)) + block(1, struct.pack("<HHI", link, 0, 0)) +
+            b"".join(block(6, struct.pack("<IIIII", 0, 0, 0, len(p), len(p)) + p) for p in packets))
+
+
+def test_trace_takes_a_packet_out_of_a_capture(daemon, directory):
+    four = bytes.fromhex("4500001c0007000040110000cb00710ac0000250040001bb00080000")
+    six = bytes.fromhex("6000000000081140" + "20010db8006400000000000000000010" +
+                        "0064ff9b0000000000000000c0000250" + "0fa001bb00080000")
+    captures = {"raw.pcap": pcap_of([four, six], 101), "ether.pcap": pcap_of(
+        [bytes(12) + b"\x08\x00" + four, bytes(12) + b"\x86\xdd" + six], 1), "raw.pcapng": pcapng_of([four, six], 101)}
+    for name, content in captures.items():
+        path = os.path.join(directory, name)
+        with open(path, "wb") as file:
+            file.write(content)
+        assert viaduct("trace", "--pcap", path, "--socket", daemon.socket).returncode == 3
+        assert viaduct("trace", "--pcap", path, "--packet", "2", "--socket", daemon.socket).returncode == 0
+        assert failed(viaduct("trace", "--pcap", path, "--packet=3", "--socket", daemon.socket), 2).endswith(
+            "has 2 packets, and no packet 3\n")
+        os.unlink(path)
+
+
+def test_trace_says_what_it_has_not_seen(daemon, directory):
+    path = os.path.join(directory, "short.pcap")
+    long = bytes.fromhex("60000000") + (3000 - 40).to_bytes(2, "big") + bytes([17, 64]) + b"\x20" * 2992
+    for content, sentence in ((pcap_of([long], 101), "only the first 2000 bytes of the packet are looked at"),
+                              (pcap_of([long], 101, 1500), "1500 bytes of the packet were not captured")):
+        with open(path, "wb") as file:
+            file.write(content)
+        result = viaduct("trace", "--pcap", path, "--socket", daemon.socket)
+        assert result.returncode == 0 and sentence in result.stderr
+    os.unlink(path)
 
 
 def test_watch_shows_again_and_ends_with_its_daemon(directory):

@@ -127,7 +127,10 @@ def test_every_check_of_the_doctor_is_documented():
 # --- completion ----------------------------------------------------------------------------------
 
 COMPLETION = TOP / "packaging/completion"
-WORDS = {"show": ["status", "sessions", "bindings", "pools", "maps", "counters"], "clear": ["sessions"]}
+WORDS = {"show": ["status", "sessions", "bindings", "pools", "maps", "counters"], "clear": ["sessions"],
+         "trace": ("tcp udp icmp protocol from to port ttl tos length df syn ack fin rst psh urg sequence echo reply id "
+                   "no-route prohibited host-unreachable port-unreachable ttl-exceeded too-big type code mtu "
+                   "about").split()}
 
 
 def completed_by_bash(*words):
