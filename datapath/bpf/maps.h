@@ -81,6 +81,7 @@ enum { SUM_CHUNK = 512 }; /* what bpf_csum_diff takes at once */
 struct workspace {
   struct scratch scratch;
   __u8 head[2 * HEAD_BYTES];
+  __u32 sum;
   __u8 chunk[SUM_CHUNK]; /* of a datagram that is summed */
 };
 
@@ -90,6 +91,12 @@ struct {
   __type(key, __u32);
   __type(value, struct workspace);
 } workspaces SEC(".maps");
+
+STEP struct workspace *workspace_find(void) {
+  __u32 zero = 0;
+
+  return bpf_map_lookup_elem(&workspaces, &zero);
+}
 
 STEP void count(const struct packet *p, __u32 reason) {
   __u64 *counter = bpf_map_lookup_elem(&counters, &reason);

@@ -71,8 +71,8 @@ STEP bool load_head(struct __sk_buff *skb, struct packet *p, __u8 *head) {
 }
 
 STEP bool packet_init(struct __sk_buff *skb, struct packet *p) {
-  __u32 zero = 0, index = policy_index & 1;
-  struct workspace *workspace = bpf_map_lookup_elem(&workspaces, &zero);
+  __u32 index = policy_index & 1;
+  struct workspace *workspace = workspace_find();
   const struct policy *policy = bpf_map_lookup_elem(&policies, &index);
 
   if (!workspace || !policy)
