@@ -72,7 +72,7 @@ TEST(PacketFile, padding_of_a_short_frame_is_not_the_packet) {
 TEST(PacketFile, what_was_not_captured_is_zeros) {
   Bytes frame = behind(ethernet({0x86, 0xdd}), packet6);
   size_t whole = frame.size();
-  frame.resize(whole - 10);
+  frame.erase(frame.end() - 10, frame.end());
   auto found = packet_from_frame(DLT_EN10MB, frame, whole);
   ASSERT_TRUE(found);
   EXPECT_EQ(found->missing, 10U);
