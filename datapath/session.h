@@ -110,7 +110,7 @@ STEP enum verdict session_advance(struct packet *p, struct session *session) {
     return drop(p, REASON_dying);
   if (timeout)
     NOTE(p, timer_set, .n = {timeout});
-  else
+  if (!timeout)
     NOTE(p, timer_stays);
   session_account(p, session);
   return VERDICT_NEXT;
@@ -365,7 +365,7 @@ STEP enum verdict session_inbound_unknown(struct packet *p) {
   }
   if (p->policy->filtering == FILTER_ADDRESS)
     NOTE(p, filter_known, .a = ADDRESS4(p->in->source.word[0]));
-  else
+  if (p->policy->filtering != FILTER_ADDRESS)
     NOTE(p, filter_endpoint);
   *p->prefix = p->policy->prefix[0];
   if (is_refused_private(p, p->in->source.word[0]))

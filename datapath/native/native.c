@@ -251,14 +251,14 @@ void engine_free(struct engine *engine) {
 }
 
 /* 0.0.0.0: none. */
-static __be32 address_in_slot(const struct policy *policy, __u8 slot) {
+static __be32 address_in_slot(const struct policy *policy, __u32 slot) {
   for (__u8 i = 0; i < policy->pool_count; i++)
     if (policy->pool[i].slot == slot)
       return policy->pool[i].address;
   return 0;
 }
 
-static void forget_hints(struct engine *engine, __u8 slot) {
+static void forget_hints(struct engine *engine, __u32 slot) {
   struct port_hints *first = engine->hints + (size_t)slot * PORT_PROTOCOLS;
 
   for (struct port_hints *h = first; h < first + PORT_PROTOCOLS; h++) {
@@ -281,7 +281,7 @@ int engine_set_policy(struct engine *engine, const struct policy *policy) {
   old = __atomic_exchange_n(&engine->policy, fresh, __ATOMIC_ACQ_REL);
   epochs_wait(&engine->epochs);
   /* Addresses that have left the pool: nobody writes to their hints any more. */
-  for (__u8 slot = 0; slot < MAX_POOL; slot++) {
+  for (__u32 slot = 0; slot < MAX_POOL; slot++) {
     __be32 address = address_in_slot(old, slot);
     if (address && address != address_in_slot(fresh, slot))
       forget_hints(engine, slot);

@@ -411,7 +411,9 @@ private:
 } // namespace
 } // namespace viaduct::test
 
-int main(int argc, char **argv) {
+namespace {
+
+int run(int argc, char **argv) {
   uint64_t packets = 1'000'000, seed = 1;
   std::optional<uint64_t> program;
   CLI::App app("Both builds of the data path, the same packets.");
@@ -433,4 +435,15 @@ int main(int argc, char **argv) {
     return 1;
   }
   return 0;
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+  try {
+    return run(argc, argv);
+  } catch (const std::exception &failure) {
+    std::fputs(failure.what(), stderr);
+    return 1;
+  }
 }
