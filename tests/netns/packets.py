@@ -253,7 +253,7 @@ def udp_socket(namespace, address, port=0, timeout=2.0):
     return made
 
 
-def drain(condition, seconds=3.0):
+def drain(condition, seconds=10.0):
     """Waits until condition() holds or the time is up; the caller asserts what it needs."""
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:

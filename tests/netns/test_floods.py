@@ -48,7 +48,7 @@ def test_syns_from_everywhere_do_not_disturb_a_transfer(bare_lab):
         drain(lambda: lab.counters()["subscriber_quota"] > 0)
         assert lab.counters()["subscriber_quota"] > 0, "the quota bites first"
         assert lab.counters()["table_full"] == 0
-        assert lab.show("status")[0]["sessions"] == QUOTA + 1
+        labs.wait_for("the quota is used", lambda: lab.show("status")[0]["sessions"] == QUOTA + 1)
         flood(send, (tcp(str(MANY[(net << 64) + numbers.getrandbits(64)]),
                          numbers.randrange(1024, 65536), TARGET, 9, SYN)
                      for net in range(1, 3 * CEILING)))

@@ -36,7 +36,7 @@ def lab(request):
 
 
 def answers(where, *ping):
-    return " 0% packet loss" in where.run("ping", "-n", "-c", "2", "-i", "0.2", "-W", "2", *ping,
+    return " 0% packet loss" in where.run("ping", "-n", "-c", "2", "-i", "0.2", "-W", "10", *ping,
                                           check=False).stdout
 
 
