@@ -98,10 +98,9 @@ Result<FilePacket> packet_from_frame(int link, Bytes frame, size_t length) {
   if (whole > longest_packet)
     return error("that packet of the capture is longer than IP allows");
   FilePacket result;
-  result.bytes.assign(packet.begin(),
-                      packet.begin() + static_cast<std::ptrdiff_t>(std::min(packet.size(), whole)));
-  result.missing = whole - result.bytes.size();
+  result.missing = whole - std::min(packet.size(), whole);
   result.bytes.resize(whole);
+  std::copy_n(packet.begin(), whole - result.missing, result.bytes.begin());
   return result;
 }
 
