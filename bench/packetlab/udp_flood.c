@@ -8,7 +8,7 @@
  *
  *   udp_flood ADDRESS PORT SECONDS FLOWS BYTES BURST
  *
- * Only for the lab's own network namespaces (bench/packetlab.py).
+ * Only for the lab's own network namespaces (bench/measures.py).
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -83,12 +83,13 @@ int main(int argc, char **argv) {
   }
 
   unsigned long long sent = 0;
-  double start = now(), end = start + seconds, at = start;
-  for (; at < end; at = now()) {
+  double start = now(), end = start + seconds, at;
+  do {
     int done = sendmmsg(fd, batch, (unsigned)flows, 0);
     if (done > 0)
       sent += (unsigned long long)done * (unsigned long long)burst;
-  }
+    at = now();
+  } while (at < end);
   printf("%llu %.6f\n", sent, at - start);
   return 0;
 }

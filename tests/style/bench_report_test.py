@@ -1,0 +1,101 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""What scripts/bench makes of its figures (bench/report.py): medians, spread, ratios, aims, text."""
+
+import json
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(TOP / "bench"), str(TOP / "tests" / "netns")]
+
+import measures  # noqa: E402
+import report as reports  # noqa: E402
+
+ONE = ("small UDP", "1 flow", "Mpps")
+MANY = ("small UDP", "100,000 flows", "Mpps")
+UP = ("TCP, 1 stream", "up", "Gbit/s")
+
+
+def canned():
+    """Three rounds; the middle round is never the median of both."""
+    results = reports.Results()
+    for plain, bpf, many, up in ((2.0, 1.2, 0.7, 10), (1.0, 0.8, 0.9, 30), (4.0, 1.0, 0.8, 20)):
+        results.add("plain", {ONE: plain, UP: up})
+        results.add("bpf", {ONE: measures.Figure.of_frames(bpf * 4e6, 8e6, 4), MANY: many,
+                            UP: up * 0.96})
+    return results.rows()
+
+
+def a_report(rows):
+    about = {"rounds": 3, "seconds": 4, "cpu": "A processor", "cpus": 2, "kernel": "6.1",
+             "offloads": True, "commit": "abc", "load_before": 0.1, "load_after": 1.9,
+             "time": "2026-01-01T00:00:00Z"}
+    return {"about": about, "rows": rows, "aims": reports.aims(rows),
+            "memory": [{"candidate": "bpf", "asked": 1000, "sessions": 1000, "before": 1000,
+                        "resident": 20_000, "maps": 380_000}],
+            "steps": [], "left_out": {"jool": "no module"}}
+
+
+class BenchReport(unittest.TestCase):
+    def row(self, candidate, key):
+        found = [row for row in canned()
+                 if (row["candidate"], row["what"], row["variant"], row["unit"]) == (candidate, *key)]
+        self.assertEqual(len(found), 1)
+        return found[0]
+
+    def test_median_and_spread(self):
+        row = self.row("plain", ONE)
+        self.assertEqual((row["median"], row["lowest"], row["highest"]), (2.0, 1.0, 4.0))
+        self.assertEqual(row["rounds"], [2.0, 1.0, 4.0])
+
+    def test_ratio_is_of_the_medians(self):
+        self.assertEqual(self.row("bpf", ONE)["of"], {"plain": 0.5})
+        self.assertEqual(self.row("plain", ONE)["of"], {"plain": 1.0})
+        self.assertEqual(self.row("bpf", MANY)["of"], {})  # plain was not measured there
+
+    def test_share_lost(self):
+        self.assertEqual(self.row("bpf", ONE)["lost"], 0.5)
+        self.assertIsNone(self.row("plain", ONE)["lost"])
+
+    def test_aims_with_both_figures_only(self):
+        aims = {(aim["candidate"], aim["words"]): aim for aim in reports.aims(canned())}
+        self.assertEqual(set(aims), {("bpf", "TCP, 1 stream, of plain"),
+                                     ("bpf", "one flow, of plain"),
+                                     ("bpf", "100,000 flows, of its one flow")})
+        self.assertEqual(aims["bpf", "TCP, 1 stream, of plain"]["reached"], 0.96)
+        self.assertEqual(aims["bpf", "100,000 flows, of its one flow"]["reached"], 0.8)
+
+    def test_percentiles(self):
+        classes = {100: 90, 200: 9, 5000: 1}
+        self.assertEqual([measures.percentile(classes, percent) for percent in (50, 90, 99, 99.9)],
+                         [100, 100, 200, 5000])
+
+    def test_text(self):
+        text = reports.markdown(a_report(canned()), ["a.png"])
+        self.assertIn("| small UDP | 1 flow | bpf | 1.00 (0.80–1.20) Mpps | 50.0 % | 0.50 |", text)
+        self.assertIn("| bpf | one flow, of plain | ≥ 0.45 | 0.50 |", text)
+        self.assertIn("| bpf | 1,000 of 1,000 | 0 MB | 0 MB | 400 |", text)
+        self.assertIn("| jool | no module |", text)
+        self.assertIn("load of the machine before 0.1 and after 1.9", text)
+        self.assertIn("![a.png](a.png)", text)
+
+    def test_a_missed_aim_is_said(self):
+        rows = canned()
+        for row in rows:
+            if row["candidate"] == "plain" and row["what"] == ONE[0]:
+                row["median"] = 10.0
+        self.assertIn("≥ 0.45 | 0.10 (missed) |", reports.markdown(a_report(rows)))
+
+    def test_files(self):
+        with tempfile.TemporaryDirectory() as folder:
+            reports.write(Path(folder) / "new", "lab", a_report(canned()))
+            read = json.loads((Path(folder) / "new" / "lab.json").read_text(encoding="utf-8"))
+            self.assertEqual(read["rows"], canned())
+            self.assertIn("## Aims", (Path(folder) / "new" / "lab.md").read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
