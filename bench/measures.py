@@ -16,6 +16,8 @@ RFC 9693 (stateful NAT), as far as sender, gateway and receiver on one machine a
              p99.9 less the smallest is its packet delay variation (RFC 8219 7.3.1)
     trains   datagrams as programs send them, by sockets: 18 bytes, 40 of a flow one behind the
              other; and 1200 bytes, 40 by one call (UDP_SEGMENT, as QUIC does), whole to the gateway
+    steps    of the BPF build: nanoseconds of a packet up to each of the data path's steps, by
+             BPF_PROG_TEST_RUN, a million times the same one (packetlab steps)
     memory   of viaductd and its maps at 1 and at 4 million sessions (RFC 9693: the capacity of the
              connection tracking table asks for what is held; here: what holding it costs)
 """
@@ -247,4 +249,4 @@ def memory(subject, scale):
 # leave too much behind.
 SHARED = {"bulk": bulk, "small": small, "latency": latency, "trains": trains}
 FRESH = {"new": new}
-ALL = [*SHARED, *FRESH, "memory"]
+ALL = [*SHARED, *FRESH, "memory", "steps"]

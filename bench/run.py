@@ -113,6 +113,14 @@ def measure_memory(chosen, scale, args):
     return rows
 
 
+def measure_steps():
+    program = labs.BIN / "packetlab"
+    done = subprocess.run([program, "steps"], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise labs.LabError(f"{program} steps: {done.stderr.strip()}")
+    return json.loads(done.stdout)
+
+
 def machine():
     model = [line.split(":", 1)[1].strip()
              for line in pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -216,7 +224,7 @@ def measured(args):
         memory = measure_memory(chosen, scale, args) if "memory" in args.measures else []
     rows = results.rows()
     return {"about": {**about, "load_after": os.getloadavg()[0]}, "rows": rows,
-            "aims": reports.aims(rows), "memory": memory, "steps": [],
+            "aims": reports.aims(rows), "memory": memory, "steps": measure_steps() if "steps" in args.measures else [],
             "left_out": left_out}
 
 

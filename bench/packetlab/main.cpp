@@ -34,7 +34,7 @@ struct Subcommand {
   Result<void> (*run)(const Options &);
 };
 
-constexpr std::array<Subcommand, 3> subcommands = {{
+constexpr std::array<Subcommand, 4> subcommands = {{
     {"generate", "Send small UDP frames as fast as one CPU can, or at a rate", generate_options,
      generate},
     {"sink",
@@ -43,6 +43,7 @@ constexpr std::array<Subcommand, 3> subcommands = {{
      sink_options, sink},
     {"forward", "Forward IPv6 between two ports in XDP, until standard input ends", forward_options,
      forward},
+    {"steps", "Time the BPF build of the data path, step by step", nullptr, time_steps},
 }};
 
 int run(int argc, char **argv) {
@@ -52,7 +53,8 @@ int run(int argc, char **argv) {
   std::array<CLI::App *, subcommands.size()> parsers{};
   for (size_t i = 0; i < subcommands.size(); i++) {
     parsers[i] = app.add_subcommand(subcommands[i].name, subcommands[i].help);
-    subcommands[i].options(*parsers[i], options);
+    if (subcommands[i].options != nullptr)
+      subcommands[i].options(*parsers[i], options);
   }
   CLI11_PARSE(app, argc, argv);
   for (size_t i = 0; i < subcommands.size(); i++) {

@@ -36,6 +36,8 @@ Result<void> sink(const Options &options);
 void forward_options(CLI::App &app, Options &options);
 Result<void> forward(const Options &options);
 
+Result<void> time_steps(const Options &options);
+
 Result<int> interface_index(const std::string &device);
 
 // What a BPF skeleton's load or attach function returned, as an error sentence.

@@ -4,7 +4,9 @@ and what arrives is counted to the last frame. A few hundred frames at a time: l
 the way holds, so none may be missing however busy the machine is."""
 
 import ipaddress
+import json
 import struct
+import subprocess
 import sys
 
 import pytest
@@ -150,3 +152,12 @@ def test_a_candidate_that_viaductd_refuses_is_left_out_with_its_words():
     refused = candidates.Viaduct("later", engine="of the future")
     assert "viaductd refuses its configuration" in refused.missing()
     assert "of the future" in refused.missing()
+
+
+def test_the_steps_are_timed():
+    """Each of them lets the packet through; how long it takes is the machine's affair."""
+    done = subprocess.run([topology.PACKETLAB, "steps"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    steps = json.loads(done.stdout)
+    assert len(steps) == 8 and steps[0]["step"] == "an empty program"
+    assert all(step["total"] > 0 for step in steps)

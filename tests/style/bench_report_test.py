@@ -36,7 +36,7 @@ def a_report(rows):
     return {"about": about, "rows": rows, "aims": reports.aims(rows),
             "memory": [{"candidate": "bpf", "asked": 1000, "sessions": 1000, "before": 1000,
                         "resident": 20_000, "maps": 380_000}],
-            "steps": [], "left_out": {"jool": "no module"}}
+            "steps": [{"step": "parse", "total": 61, "own": 11}], "left_out": {"jool": "no module"}}
 
 
 class BenchReport(unittest.TestCase):
@@ -78,6 +78,7 @@ class BenchReport(unittest.TestCase):
         self.assertIn("| small UDP | 1 flow | bpf | 1.00 (0.80–1.20) Mpps | 50.0 % | 0.50 |", text)
         self.assertIn("| bpf | one flow, of plain | ≥ 0.45 | 0.50 |", text)
         self.assertIn("| bpf | 1,000 of 1,000 | 0 MB | 0 MB | 400 |", text)
+        self.assertIn("| parse | 61 | 11 |", text)
         self.assertIn("| jool | no module |", text)
         self.assertIn("load of the machine before 0.1 and after 1.9", text)
         self.assertIn("![a.png](a.png)", text)
