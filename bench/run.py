@@ -25,6 +25,7 @@ import candidates
 import measures
 import plots
 import qemu
+import readme
 import report as reports
 import topology
 from topology import labs
@@ -165,7 +166,8 @@ def options():
     parser.add_argument("--no-offloads", action="store_true", help="switch segmentation, GRO and "
                         "checksum offload of every port off")
     parser.add_argument("--output", type=pathlib.Path, metavar="DIR",
-                        help="write DIR/packetlab.md, .json and pictures")
+                        help="write DIR/packetlab.md, .json and pictures; with "
+                        "bench/results the README's figures, too")
     parser.add_argument("--in-qemu", choices=qemu.KERNELS, metavar="6.1|6.12",
                         help="run in Debian's own kernel in QEMU, beside Jool; writes DIR/qemu.*; "
                         "every other option is for the run in there")
@@ -251,6 +253,8 @@ def main():
         name = "qemu" if args.in_qemu else "packetlab"
         reports.write(args.output, name, report)  # whatever becomes of the pictures
         reports.write(args.output, name, report, plots.write(args.output, name, report))
+        if args.output.resolve() == readme.RESULTS:
+            readme.write()
     return 0
 
 

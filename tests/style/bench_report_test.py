@@ -12,6 +12,7 @@ TOP = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(TOP / "bench"), str(TOP / "tests" / "netns")]
 
 import measures  # noqa: E402
+import readme  # noqa: E402
 import report as reports  # noqa: E402
 
 ONE = ("small UDP", "1 flow", "Mpps")
@@ -96,6 +97,21 @@ class BenchReport(unittest.TestCase):
             read = json.loads((Path(folder) / "new" / "lab.json").read_text(encoding="utf-8"))
             self.assertEqual(read["rows"], canned())
             self.assertIn("## Aims", (Path(folder) / "new" / "lab.md").read_text(encoding="utf-8"))
+
+    def test_readme(self):
+        old = f"before\n{readme.BEGIN}\nold figures\n{readme.END}\nafter\n"
+        new = readme.updated(old, [("packetlab", a_report(canned()))])
+        self.assertTrue(new.startswith(f"before\n{readme.BEGIN}\n") and new.endswith("\nafter\n"))
+        self.assertNotIn("old figures", new)
+        self.assertIn("| bulk TCP, 1 stream, up | 20.00 Gbit/s | 0.96 |", new)
+        self.assertIn("| smallest UDP, 1 flow | 2.00 Mpps | 0.50 |", new)
+        self.assertIn("2 processors", new)
+        self.assertIn("2026-01-01, commit abc, load before 0.1", new)
+        self.assertEqual(readme.updated(new, [("packetlab", a_report(canned()))]), new)
+
+    def test_the_readme_has_its_marks(self):
+        text = readme.README.read_text(encoding="utf-8")
+        self.assertEqual((text.count(readme.BEGIN), text.count(readme.END)), (1, 1))
 
 
 if __name__ == "__main__":
