@@ -12,8 +12,9 @@ RFC 9693 (stateful NAT), as far as sender, gateway and receiver on one machine a
     new      the same, each frame from an endpoint that was never seen (RFC 9693: the maximum
              connection establishment rate), over the 64 pool addresses, while old flows end
     latency  each frame of a stream at half the candidate's own rate on 1,000 flows carries the
-             time of its sending (RFC 8219 7.2 tags one in each of 20 streams): percentiles;
-             p99.9 less the smallest is its packet delay variation (RFC 8219 7.3.1)
+             time of its sending (RFC 8219 7.2 asks for 500 of a stream at full rate): percentiles,
+             of which the median and p99.9 are its typical and worst-case latency, and p99.9 less
+             the smallest its packet delay variation (RFC 8219 7.3.1)
     trains   datagrams as programs send them, by sockets: 18 bytes, 40 of a flow one behind the
              other; and 1200 bytes, 40 by one call (UDP_SEGMENT, as QUIC does), whole to the gateway
     steps    of the BPF build: nanoseconds of a packet up to each of the data path's steps, by

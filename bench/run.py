@@ -189,6 +189,8 @@ def what_can_run(args):
             say(f"{name} is left out: {reason}")
         else:
             chosen.append(candidates.ALL[name])
+            if candidates.ALL[name].bulk and {"bulk", "trains"} & set(args.measures):
+                left_out[f"{name}, TCP and sockets"] = candidates.ALL[name].bulk
     return chosen, left_out
 
 

@@ -2,7 +2,7 @@
  *
  * The frame that the lab's generator sends and its sink knows, shared by the BPF programs and the
  * program that loads them: Ethernet, IPv6 or IPv4, UDP with 18 bytes of payload, which makes the
- * smallest frame there is with IPv4 (RFC 8219 4.1 adds what IPv6 has more). Where a field lies
+ * smallest frame there is with IPv4. Where a field lies
  * depends on the family only through the length of the network header.
  */
 #ifndef VIADUCT_BENCH_FRAME_H
