@@ -64,6 +64,8 @@ void explain_options(CLI::App &app, Options &options);
 int explain(const Options &options);
 void show_options(CLI::App &app, Options &options);
 int show(const Options &options);
+void monitor_options(CLI::App &app, Options &options);
+int monitor(const Options &options);
 int reload(const Options &options);
 void trace_options(CLI::App &app, Options &options);
 int trace(const Options &options);

@@ -14,7 +14,7 @@ namespace {
 
 using namespace viaduct;
 
-constexpr std::array<cli::Subcommand, 8> subcommands = {{
+constexpr std::array<cli::Subcommand, 9> subcommands = {{
     {"check", "Check a configuration file, without a running viaductd", cli::check_options,
      cli::check},
     {"show", "Show the status, or the sessions, bindings, pools, maps or counters",
@@ -25,6 +25,8 @@ constexpr std::array<cli::Subcommand, 8> subcommands = {{
     {"doctor",
      "Say what is wrong with this gateway and what to do; changes nothing, works without viaductd",
      cli::doctor_options, cli::doctor},
+    {"monitor", "Show sessions and bindings as they are made and end, until interrupted",
+     cli::monitor_options, cli::monitor},
     {"trace", "Walk a packet through the gateway, dry: say what would become of it, and why",
      cli::trace_options, cli::trace},
     {"explain",
@@ -42,6 +44,7 @@ constexpr const char *examples = R"(Examples:
   viaduct show counters --json       for scripts: a JSON array of objects
   viaduct explain no_port            what this counter means, and what to do
   sudo viaduct doctor                what is wrong, and what to do
+  viaduct monitor --filter inside=2001:db8:64::10
   viaduct trace tcp from 2001:db8:64::10 port 40000 to 64:ff9b::c633:6450 port 80
   viaduct check viaduct.toml && viaduct reload
 

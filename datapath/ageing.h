@@ -49,6 +49,7 @@ STEP enum expiry session_expire(struct packet *p, const struct session_key *key,
   subscriber_key_of(&s->subscriber_key, &session->inside, session->subscriber_prefix);
   if (session->has_peer)
     peer_release(p, key);
+  EVENT(p, session_ended, key, session, even_if_fresh);
   session_remove(p, key);
   count(p, REASON_session_ended);
 

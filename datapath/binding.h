@@ -376,6 +376,7 @@ STEP enum verdict binding_make(struct packet *p, __be32 pool_address, struct bin
   switch (binding_insert(p, &s->binding_key, &s->binding)) {
   case INSERTED:
     count(p, REASON_binding_made);
+    EVENT(p, binding_made, &s->binding_key, &s->binding);
     NOTE(p, binding_new, .a = ENDPOINT6(s->binding_key.inside, s->binding_key.inside_port),
          .b = ENDPOINT4(s->binding.pool_address, s->binding.pool_port));
     break;
@@ -408,6 +409,7 @@ STEP void binding_release(struct packet *p, const struct binding_key *key, struc
   binding_remove(p, key);
   port_give_back(p, used ? (__u8)rest_tick(p->now) : HINT_NONE);
   count(p, REASON_binding_ended);
+  EVENT(p, binding_ended, key, binding);
 }
 
 STEP bool binding_hold(struct binding *binding) {

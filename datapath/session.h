@@ -91,8 +91,10 @@ STEP __u32 tcp_advance(struct packet *p, struct session *session) {
       break;
     seen = READ(session->state);
   }
-  if (step.state != seen)
+  if (step.state != seen) {
     NOTE(p, state_moves, .n = {seen, step.state});
+    EVENT(p, session_moved, &p->scratch->session_key, session, seen);
+  }
   if (step.state == seen && !rst && !may_refresh(p))
     return 0;
   return step.timeout;
@@ -156,6 +158,7 @@ STEP enum verdict session_insert_new(struct packet *p, const struct address *ins
   switch (session_insert(p, &p->scratch->session_key, value)) {
   case INSERTED:
     count(p, REASON_session_made);
+    EVENT(p, session_made, &p->scratch->session_key, value);
     NOTE(p, session_new, .n = {value->state, first_timeout(p)});
     return VERDICT_NEXT;
   case FULL:

@@ -19,6 +19,8 @@ struct engine {
   struct port_hints *hints; /* PORT_HINTS of them */
   struct policy *policy; /* replaced as a whole; the old one is freed when all readers have left */
   struct reassembly *reassembly;
+  __u64 event_order;
+  __u32 watched;          /* somebody wants to know of events */
   struct worker *workers; /* all that ever were: their counters stay in the sum */
   struct worker
       *sweeper; /* for the thread that sweeps, dumps and sets the policy; one of workers */

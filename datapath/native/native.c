@@ -15,6 +15,7 @@
 #define TARGET_PUNTS 0
 #define PORT_SCAN 65536
 #define UNROLLED
+#define EVENT(p, kind, ...) event_##kind(p, __VA_ARGS__)
 
 #include "datapath/packet.h"
 
@@ -41,6 +42,9 @@ struct worker {
   __u8 answer_bytes[1280];
   __u8 head[2 * HEAD_BYTES];
   __u64 counters[REASON_COUNT];
+  __u32 event_head, event_tail; /* how many were put in, by the worker, and taken out */
+  __u64 events_lost, events_lost_told;
+  struct event *events; /* EVENTS_HELD of them, memory that is used only when somebody watches */
   __u8 whole[FRAME_HEADROOM + LONGEST_WHOLE];
 };
 
@@ -55,6 +59,92 @@ static void add_counter(struct worker *worker, __u32 reason, __u64 times) {
 
 STEP void count(const struct packet *p, __u32 reason) {
   add_counter(p->target, reason, 1);
+}
+
+/* --- events: one writer and one reader for each ring -------------------------------------------- */
+
+/* The place of the next one, or NULL: nobody watches, or there is no room. */
+static struct event *event_begin(struct worker *worker) {
+  __u32 head = worker->event_head;
+
+  if (!READ(worker->engine->watched))
+    return NULL;
+  if (head - __atomic_load_n(&worker->event_tail, __ATOMIC_ACQUIRE) == EVENTS_HELD) {
+    WRITE(worker->events_lost, worker->events_lost + 1);
+    return NULL;
+  }
+  return &worker->events[head % EVENTS_HELD];
+}
+
+/* Written by all workers, but only while somebody watches. */
+static __u64 event_order(struct worker *worker) {
+  return ADD(worker->engine->event_order, 1);
+}
+
+static void event_end(struct worker *worker) {
+  __atomic_store_n(&worker->event_head, worker->event_head + 1, __ATOMIC_RELEASE);
+}
+
+static void event_of_session(const struct packet *p, __u32 kind, const struct session_key *key,
+                             const struct session *session, __u8 why, __u32 old_state) {
+  struct event *event = event_begin(p->target);
+
+  if (!event)
+    return;
+  *event = (struct event){.order = event_order(p->target),
+                          .kind = kind,
+                          .why = why,
+                          .old_state = (__u8)old_state,
+                          .key = *key};
+  copy_session(&event->session, session);
+  event_end(p->target);
+}
+
+static void event_of_binding(const struct packet *p, __u32 kind, const struct binding_key *key,
+                             const struct binding *binding) {
+  struct event *event = event_begin(p->target);
+
+  if (!event)
+    return;
+  *event = (struct event){.order = event_order(p->target), .kind = kind};
+  event->key.pool_address = binding->pool_address;
+  event->key.pool_port = binding->pool_port;
+  event->key.protocol = key->protocol;
+  event->session.inside = key->inside;
+  event->session.inside_port = key->inside_port;
+  event_end(p->target);
+}
+
+STEP void event_session_made(const struct packet *p, const struct session_key *key,
+                             const struct session *session) {
+  event_of_session(p, EVENT_SESSION_MADE, key, session, WHY_NONE, 0);
+}
+
+STEP void event_session_moved(const struct packet *p, const struct session_key *key,
+                              const struct session *session, __u32 from) {
+  event_of_session(p, EVENT_SESSION_MOVED, key, session, WHY_NONE, from);
+}
+
+STEP void event_session_ended(const struct packet *p, const struct session_key *key,
+                              const struct session *session, bool cleared) {
+  event_of_session(p, EVENT_SESSION_ENDED, key, session, cleared ? WHY_CLEARED : WHY_EXPIRED, 0);
+}
+
+STEP void event_binding_made(const struct packet *p, const struct binding_key *key,
+                             const struct binding *binding) {
+  event_of_binding(p, EVENT_BINDING_MADE, key, binding);
+}
+
+STEP void event_binding_ended(const struct packet *p, const struct binding_key *key,
+                              const struct binding *binding) {
+  event_of_binding(p, EVENT_BINDING_ENDED, key, binding);
+}
+
+/* The oldest that was not taken out yet, or NULL. */
+static const struct event *oldest_event(const struct worker *worker) {
+  __u32 head = __atomic_load_n(&worker->event_head, __ATOMIC_ACQUIRE);
+
+  return head == worker->event_tail ? NULL : &worker->events[worker->event_tail % EVENTS_HELD];
 }
 
 #define TABLE_ACCESS(name, table)                                                                  \
@@ -180,7 +270,11 @@ static struct worker *worker_make(struct engine *engine) {
     return NULL;
   worker->engine = engine;
   worker->reader = reader_register(&engine->epochs);
-  if (worker->reader < 0) {
+  worker->events = calloc(EVENTS_HELD, sizeof *worker->events);
+  if (worker->reader < 0 || !worker->events) {
+    if (worker->reader >= 0)
+      reader_release(&engine->epochs, worker->reader);
+    free(worker->events);
     free(worker);
     return NULL;
   }
@@ -235,6 +329,7 @@ void engine_free(struct engine *engine) {
   while (engine->workers) {
     struct worker *worker = engine->workers;
     engine->workers = worker->next;
+    free(worker->events);
     free(worker);
   }
   table_free(&engine->bindings);
@@ -313,6 +408,47 @@ void engine_pool_use(const struct engine *engine, __u8 slot, struct pool_use *us
 void engine_usage(const struct engine *engine, __u32 *sessions, __u32 *bindings) {
   *sessions = __atomic_load_n(&engine->sessions.in_use, __ATOMIC_RELAXED);
   *bindings = __atomic_load_n(&engine->bindings.in_use, __ATOMIC_RELAXED);
+}
+
+/* The worker whose oldest event is the oldest of all, or NULL. */
+static struct worker *next_to_tell(struct engine *engine) {
+  struct worker *found = NULL;
+
+  for (struct worker *w = __atomic_load_n(&engine->workers, __ATOMIC_ACQUIRE); w; w = w->next) {
+    const struct event *event = oldest_event(w);
+    if (event && (!found || event->order < oldest_event(found)->order))
+      found = w;
+  }
+  return found;
+}
+
+__u32 engine_events(struct engine *engine, struct event *events, __u32 limit, __u64 *lost) {
+  __u32 count = 0;
+
+  while (count < limit) {
+    struct worker *worker = next_to_tell(engine);
+    if (!worker)
+      break;
+    events[count++] = *oldest_event(worker);
+    __atomic_store_n(&worker->event_tail, worker->event_tail + 1, __ATOMIC_RELEASE);
+  }
+  for (struct worker *w = __atomic_load_n(&engine->workers, __ATOMIC_ACQUIRE); w; w = w->next) {
+    __u64 missed = READ(w->events_lost);
+    *lost += missed - w->events_lost_told;
+    w->events_lost_told = missed;
+  }
+  return count;
+}
+
+/* Whoever begins to watch hears nothing of what was before. */
+void engine_watch(struct engine *engine, int watched) {
+  for (struct worker *w = __atomic_load_n(&engine->workers, __ATOMIC_ACQUIRE); w && watched;
+       w = w->next) {
+    __atomic_store_n(&w->event_tail, __atomic_load_n(&w->event_head, __ATOMIC_ACQUIRE),
+                     __ATOMIC_RELEASE);
+    w->events_lost_told = READ(w->events_lost);
+  }
+  WRITE(engine->watched, watched != 0);
 }
 
 /* --- workers ---------------------------------------------------------------------------------- */
@@ -457,6 +593,7 @@ static void sweep_session(void *context, const void *key, void *value) {
     sweep->ended++;
     break;
   case SESSION_PROBE:
+    event_session_moved(&sweep->packet, key, value, STATE_ESTABLISHED);
     sweep->probes++;
     emit_probe(&sweep->packet, key, value, &probe);
     count(&sweep->packet, REASON_probe_sent);

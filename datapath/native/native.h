@@ -9,6 +9,7 @@
 #ifndef VIADUCT_DATAPATH_NATIVE_H
 #define VIADUCT_DATAPATH_NATIVE_H
 
+#include "datapath/event.h"
 #include "datapath/types.h"
 
 #ifdef __cplusplus
@@ -153,6 +154,13 @@ int prefix_refuses(const struct prefix6 *prefix, __be32 address);
 
 /* Of the pool address with this slot. */
 void engine_pool_use(const struct engine *engine, __u8 slot, struct pool_use *use);
+/* Events, of the sweeper's thread too. Workers note them while somebody watches, in a ring each: who
+ * does not come for them in time loses some, which are counted. A worker never waits. */
+enum { EVENTS_HELD = 8192 /* of each worker */ };
+void engine_watch(struct engine *engine, int watched);
+/* Copies at most `limit` of them, the oldest first; returns how many, and adds to *lost. */
+__u32 engine_events(struct engine *engine, struct event *events, __u32 limit, __u64 *lost);
+
 void engine_usage(const struct engine *engine, __u32 *sessions, __u32 *bindings);
 
 /* Puts entries in directly: the "given" of a packet test. 0, or -1 when the table is full or has

@@ -16,9 +16,10 @@ _viaduct() {
     return
   fi
   case $subcommand in
-    '') words='show clear trace doctor explain check reload version --socket --help --version' ;;
+    '') words='show clear monitor trace doctor explain check reload version --socket --help --version' ;;
     show) words='status sessions bindings pools maps counters --json --all --filter --watch --socket --help' ;;
     clear) words='sessions --filter --all --json --socket --help' ;;
+    monitor) words='--filter --json --socket --help' ;;
     trace)
       words='tcp udp icmp protocol from to port ttl tos length df syn ack fin rst psh urg sequence echo reply id'
       words+=' no-route prohibited host-unreachable port-unreachable ttl-exceeded too-big type code mtu about'

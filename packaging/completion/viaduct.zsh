@@ -16,9 +16,10 @@ if [[ ${words[CURRENT-1]} == (--socket|--pcap) ]]; then
   return
 fi
 case $subcommand in
-  '') offered=(show clear trace doctor explain check reload version --socket --help --version) ;;
+  '') offered=(show clear monitor trace doctor explain check reload version --socket --help --version) ;;
   show) offered=(status sessions bindings pools maps counters --json --all --filter --watch --socket --help) ;;
   clear) offered=(sessions --filter --all --json --socket --help) ;;
+  monitor) offered=(--filter --json --socket --help) ;;
   trace)
     offered=(tcp udp icmp protocol from to port ttl tos length df syn ack fin rst psh urg sequence echo reply id
       no-route prohibited host-unreachable port-unreachable ttl-exceeded too-big type code mtu about

@@ -18,12 +18,15 @@ public:
   enum class Step {
     item,  // `item` was set
     again, // a bounded piece of work was done, but gave nothing to say yet
+    wait,  // nothing to say now, and no work: called again after Server::resume()
     end,   // all was said; not called again
   };
 
   virtual ~Answer() = default;
   // Does a small, bounded piece of work: packets and other clients wait for it.
   virtual Step next(nlohmann::json &item) = 0;
+  // Whether it goes on until the client leaves; such a client may be silent, and slow.
+  virtual bool endless() const { return false; }
 };
 
 // Decides what a request is answered with; the error is what the client gets to read. `request` is

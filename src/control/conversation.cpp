@@ -48,7 +48,7 @@ std::unique_ptr<Answer> one_item(json item) {
 
 Error unknown_command(const std::string &command) {
   return error("unknown command {}: this viaductd knows status, sessions, bindings, pools, "
-               "maps, counters, clear, trace, reload and version",
+               "maps, counters, clear, trace, monitor, reload and version",
                quoted(command));
 }
 
@@ -88,11 +88,13 @@ bool Conversation::wants_input() const {
 }
 
 bool Conversation::has_work() const {
-  return !output().empty() || answer_ || line_waits();
+  return !output().empty() || (answer_ && !waiting_) || line_waits();
 }
 
 void Conversation::advance(size_t steps) {
   for (; steps > 0 && output().size() < output_ceiling; steps--) {
+    if (answer_ && waiting_)
+      break;
     if (answer_)
       continue_answer();
     else if (line_waits())
@@ -143,6 +145,9 @@ void Conversation::continue_answer() {
     output_.append("{\"item\":").append(to_text(item)).append("}\n");
     break;
   case Answer::Step::again:
+    break;
+  case Answer::Step::wait:
+    waiting_ = true;
     break;
   case Answer::Step::end:
     output_.append("{\"end\":true}\n");

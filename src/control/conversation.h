@@ -46,6 +46,11 @@ public:
 
   bool has_work() const; // there is output to send, or advance() would make some
   bool working() const { return answer_ && output().empty(); } // the client waits for us
+
+  // An answer that has nothing to say for now; resume() lets it try again.
+  bool waiting() const { return waiting_ && output().empty(); }
+  void resume() { waiting_ = false; }
+  bool endless() const { return answer_ && answer_->endless(); }
   bool finished() const { return over_ && output().empty(); }
 
 private:
@@ -62,6 +67,7 @@ private:
   size_t sent_ = 0; // bytes at the front of output_ that are gone already
   std::unique_ptr<Answer> answer_;
   bool ended_ = false;
+  bool waiting_ = false;
   bool over_ = false;
 };
 

@@ -31,6 +31,9 @@ public:
   bool matches(const dp::session_key &key, const dp::session &value) const;
   bool matches(const dp::binding_key &key, const dp::binding &value) const;
 
+  // An event of a binding, under a filter for sessions: terms that bindings do not have keep it out.
+  bool matches_binding(const dp::session_key &key, const dp::session &value) const;
+
   enum class Key {
     protocol,
     inside,

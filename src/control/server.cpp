@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <poll.h>
 #include <string_view>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -22,6 +23,12 @@ constexpr int accepts_per_turn = 16;
 
 bool would_block(int number) {
   return number == EAGAIN || number == EWOULDBLOCK || number == EINTR;
+}
+
+// Both directions are closed: nobody will read an answer.
+bool has_left(int fd) {
+  pollfd watched{fd, 0, 0};
+  return poll(&watched, 1, 0) > 0 && (watched.revents & (POLLHUP | POLLERR)) != 0;
 }
 
 } // namespace
@@ -88,6 +95,17 @@ void Server::admit(Fd socket) {
   clients_[fd] = std::move(client);
 }
 
+void Server::resume() {
+  std::vector<int> waiting;
+  for (const auto &[fd, client] : clients_)
+    if (client->talk.waiting()) {
+      client->talk.resume();
+      waiting.push_back(fd);
+    }
+  for (int fd : waiting)
+    serve(fd);
+}
+
 void Server::pause_accepting(bool pause) {
   if (loop_.change(listener_.get(), pause ? 0U : uint32_t{EPOLLIN}))
     paused_ = pause;
@@ -98,12 +116,16 @@ void Server::serve(int fd) {
   if (found == clients_.end())
     return;
   Client &client = *found->second;
+  if (client.talk.waiting() && has_left(fd))
+    return drop(fd);
   if (client.talk.wants_input() && !receive(client))
     return drop(fd);
   client.talk.advance(limits_.steps_per_turn);
   if (!send_output(client) || client.talk.finished())
     return drop(fd);
   uint32_t events = client.talk.has_work() ? uint32_t{EPOLLOUT} : uint32_t{EPOLLIN};
+  if (client.talk.waiting())
+    events = 0; // but its end is told all the same
   if (events == client.events)
     return;
   if (!loop_.change(fd, events))
@@ -152,7 +174,7 @@ void Server::tick() {
   auto now = std::chrono::steady_clock::now();
   std::vector<int> late;
   for (const auto &[fd, client] : clients_)
-    if (client->deadline <= now)
+    if (client->deadline <= now && !client->talk.endless())
       late.push_back(fd);
   for (int fd : late)
     drop(fd);

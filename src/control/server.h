@@ -38,6 +38,9 @@ public:
 
   size_t connections() const { return clients_.size(); }
 
+  // Answers that wait (Answer::Step::wait) are asked again.
+  void resume();
+
 private:
   using Time = std::chrono::steady_clock::time_point;
   struct Client {

@@ -111,6 +111,20 @@ Result<Trace> NativeTables::trace(std::span<const uint8_t> packet, uint32_t now)
   return trace;
 }
 
+void NativeTables::watch(bool watched) {
+  dp::engine_watch(engine_, watched ? 1 : 0);
+}
+
+uint64_t NativeTables::events(size_t limit, std::vector<dp::event> &events) {
+  size_t before = events.size();
+  __u64 lost = 0;
+  events.resize(before + limit);
+  uint32_t count =
+      dp::engine_events(engine_, events.data() + before, static_cast<uint32_t>(limit), &lost);
+  events.resize(before + count);
+  return lost;
+}
+
 Result<void> NativeTables::set_policy(const dp::policy &policy) {
   if (dp::engine_set_policy(engine_, &policy) != 0)
     return error("not enough memory for a new policy");

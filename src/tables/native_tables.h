@@ -29,6 +29,8 @@ public:
   Usage usage() const override;
   dp::pool_use pool_use(const dp::pool_address &pool) const override;
   Result<Trace> trace(std::span<const uint8_t> packet, uint32_t now) const override;
+  void watch(bool watched) override;
+  uint64_t events(size_t limit, std::vector<dp::event> &events) override;
   Result<void> set_policy(const dp::policy &policy) override;
   bool bind(const BindingEnds &ends) override;
   void unbind(const BindingEnds &ends) override;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/result.h"
+#include "datapath/event.h"
 #include "datapath/note.h"
 #include "datapath/types.h"
 
@@ -76,6 +77,11 @@ public:
   // A dry walk of one IP packet through the data path and the tables as they are: it sends nothing
   // and changes nothing. 1 to longest_traced bytes.
   virtual Result<Trace> trace(std::span<const uint8_t> packet, uint32_t now) const = 0;
+
+  // Events of sessions and bindings, noted from watch(true) to watch(false) and taken in pieces. Who
+  // does not take them in time loses some: how many is what comes back.
+  virtual void watch(bool watched) = 0;
+  virtual uint64_t events(size_t limit, std::vector<dp::event> &events) = 0;
 
   // Every packet after the call sees the new policy whole; packets under way finish with the old
   // one.

@@ -71,6 +71,7 @@ Daemon::~Daemon() {
   }
   tun_.reset();
   control_.reset();
+  monitors_.reset();
   tables_.reset();
 }
 
@@ -109,6 +110,7 @@ Result<void> Daemon::start_control() {
   if (!tables)
     return tables.failure();
   tables_ = std::move(*tables);
+  monitors_ = std::make_unique<control::Monitors>(*tables_);
   auto server =
       control::Server::start(*loop_, config_.control.socket,
                              [this](const std::string &command, const nlohmann::json &request) {
@@ -487,6 +489,28 @@ control::Status Daemon::status() const {
   return status;
 }
 
+Result<std::unique_ptr<control::Answer>> Daemon::monitor(const nlohmann::json &request) {
+  constexpr auto period = control::Monitors::period;
+  auto answer = monitors_->request(request);
+  if (!answer || monitors_timer_)
+    return answer;
+  auto timer = loop_->timer(period, period, [this] { monitors_turn(); });
+  if (!timer)
+    return timer.failure();
+  monitors_timer_ = *timer;
+  return answer;
+}
+
+void Daemon::monitors_turn() {
+  monitors_->turn();
+  control_->resume();
+  if (monitors_->count() != 0 || !monitors_timer_)
+    return;
+  monitors_->turn(); // nobody is left: the workers need not note anything
+  loop_->cancel(*monitors_timer_);
+  monitors_timer_.reset();
+}
+
 Result<std::unique_ptr<control::Answer>> Daemon::answer(const std::string &command,
                                                         const nlohmann::json &request) {
   if (command == "status")
@@ -507,6 +531,8 @@ Result<std::unique_ptr<control::Answer>> Daemon::answer(const std::string &comma
     return control::clear_request(request, [this](const tables::Keep &keep) {
       log::info("cleared", {{"sessions", sweep(keep)}});
     });
+  if (command == "monitor")
+    return monitor(request);
   if (command == "trace")
     return control::trace_request(*tables_, request);
   if (command == "version")

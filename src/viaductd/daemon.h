@@ -7,6 +7,7 @@
 #include "base/event_loop.h"
 #include "base/result.h"
 #include "config/config.h"
+#include "control/monitor.h"
 #include "control/server.h"
 #include "control/views.h"
 #include "datapath/types.h"
@@ -72,6 +73,8 @@ private:
 
   Result<std::unique_ptr<control::Answer>> answer(const std::string &command,
                                                   const nlohmann::json &request);
+  Result<std::unique_ptr<control::Answer>> monitor(const nlohmann::json &request);
+  void monitors_turn();
   Result<Metrics> make_metrics(const config::Config &config);
   std::string metrics_text() const;
   nvi::Workers::Settings worker_settings(const config::Config &config) const;
@@ -85,6 +88,7 @@ private:
 
   std::unique_ptr<EventLoop> loop_;
   std::unique_ptr<tables::NativeTables> tables_;
+  std::unique_ptr<control::Monitors> monitors_;
   std::unique_ptr<control::Server> control_;
   std::optional<nvi::Network> network_;
   std::optional<nvi::Tun> tun_;
@@ -99,6 +103,7 @@ private:
   std::vector<std::string> warned_; // said already
   size_t refused_offloads_ = 0;     // how many of them
   bool change_pending_ = false;
+  std::optional<EventLoop::TimerId> monitors_timer_; // while somebody watches
 };
 
 } // namespace viaduct

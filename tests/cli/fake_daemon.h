@@ -3,6 +3,7 @@
 // The handler of a daemon without packets: real answers from fake tables.
 #pragma once
 
+#include "control/monitor.h"
 #include "control/requests.h"
 #include "control/trace.h"
 #include "control/views.h"
@@ -24,6 +25,24 @@ inline control::Status fake_status(const tables::Tables &tables) {
   status.usage = tables.usage();
   status.dns64 = {"healthy", 1, "unbound answers"};
   return status;
+}
+
+// A binding and a TCP session of it, from the first to the last.
+inline std::vector<dp::event> fake_events() {
+  auto row = FakeTables::session_row(0);
+  dp::event event{};
+  event.key = row.key;
+  event.session = row.value;
+  std::vector<dp::event> events(5, event);
+  for (uint32_t kind = 0; kind < dp::EVENT_KINDS; kind++)
+    events[kind].kind = kind;
+  events[dp::EVENT_SESSION_MADE].session.state = dp::STATE_V6_INIT;
+  events[dp::EVENT_SESSION_MOVED].old_state = dp::STATE_V6_INIT;
+  events[dp::EVENT_SESSION_ENDED].why = dp::WHY_EXPIRED;
+  std::swap(events[1], events[4]);
+  std::swap(events[1], events[2]);
+  std::swap(events[2], events[3]);
+  return events;
 }
 
 // `reload_error`: what reload says; empty for good.
@@ -52,6 +71,16 @@ inline control::Handler fake_handler(const tables::Tables &tables,
         for (const auto &row : rows)
           keep(row.key, row.value);
       });
+    if (command == "monitor") { // has heard all that happens when it begins, and waits
+      static FakeTables watched(0);
+      static control::Monitors monitors(watched);
+      auto answer = monitors.request(request);
+      watched.happened = fake_events();
+      watched.lost_events = 12;
+      if (answer)
+        monitors.turn();
+      return answer;
+    }
     if (command == "trace")
       return control::trace_request(tables, request, [] { return fake_now; });
     if (command == "version")

@@ -137,6 +137,13 @@ public:
             113,  10, 192, 0,  2, 80,  4,
             0,    1,  187, 0,  8, 0,   0};
   }
+  void watch(bool watched) override { is_watched = watched; }
+  uint64_t events(size_t limit, std::vector<dp::event> &events) override {
+    size_t count = std::min(limit, happened.size());
+    events.insert(events.end(), happened.begin(), happened.begin() + static_cast<long>(count));
+    happened.erase(happened.begin(), happened.begin() + static_cast<long>(count));
+    return std::exchange(lost_events, 0);
+  }
   Result<void> set_policy(const dp::policy &) override { return {}; }
   bool bind(const tables::BindingEnds &) override { return true; }
   void unbind(const tables::BindingEnds &) override {}
@@ -144,6 +151,9 @@ public:
 
   mutable size_t largest_limit = 0; // that a dump asked for
   mutable std::vector<uint8_t> traced;
+  bool is_watched = false;
+  std::vector<dp::event> happened;
+  uint64_t lost_events = 0;
   bool second_is_dead = false;
 
 private:

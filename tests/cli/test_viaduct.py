@@ -425,6 +425,55 @@ def test_trace_says_what_it_has_not_seen(daemon, directory):
     os.unlink(path)
 
 
+# --- monitor -------------------------------------------------------------------------------------
+
+def monitor(daemon, *arguments):
+    return subprocess.Popen([VIADUCT, "monitor", *arguments, "--socket", daemon.socket], stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True)
+
+
+def test_monitor_shows_a_line_for_each_event_until_interrupted(daemon):
+    command = monitor(daemon)
+    lines = [command.stdout.readline() for _ in range(7)]
+    ends = "[2001:db8:1::64]:1024 to 192.0.2.80:443 as 203.0.113.10:1024"
+    assert [re.sub(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z  ", "", line) for line in lines] == [
+        "begun          what happens from here on\n",
+        "binding_made   tcp   [2001:db8:1::64]:1024 as 203.0.113.10:1024\n",
+        f"session_made   tcp   {ends}, v6_init\n",
+        f"session_moved  tcp   {ends}, v6_init to established\n",
+        f"session_ended  tcp   {ends}, expired, 7 packets, 1536 bytes\n",
+        "binding_ended  tcp   [2001:db8:1::64]:1024 as 203.0.113.10:1024\n",
+        "lost           12 events lost\n",
+    ]
+    command.send_signal(signal.SIGINT)
+    assert command.communicate(timeout=10) == ("", "") and command.returncode == 0
+
+
+def test_monitor_as_json_ends_with_its_daemon(directory):
+    daemon = Daemon(directory)
+    command = monitor(daemon, "--json", "--filter", "protocol=tcp", "--filter", "remote-port=443")
+    assert json.loads(command.stdout.readline())["event"] == "begun"
+    items = [json.loads(command.stdout.readline()) for _ in range(4)]
+    assert [item["event"] for item in items] == ["session_made", "session_moved", "session_ended", "lost"]
+    assert (items[1]["from"], items[2]["why"], items[3]["count"]) == ("v6_init", "expired", 12)
+    daemon.stop()
+    out, err = command.communicate(timeout=10)
+    assert (out, command.returncode) == ("", 1) and "closed the connection" in err
+
+
+def test_monitor_refuses_a_wrong_filter_and_a_ninth(daemon):
+    assert "filter" in failed(viaduct("monitor", "--filter", "colour=red", "--socket", daemon.socket))
+    running = [monitor(daemon) for _ in range(8)]
+    for command in running:
+        command.stdout.readline()
+    assert "8 monitors run already" in failed(viaduct("monitor", "--socket", daemon.socket))
+    for command in running:
+        command.terminate()
+        assert command.wait(10) == 0
+        command.stdout.close()
+        command.stderr.close()
+
+
 def test_watch_shows_again_and_ends_with_its_daemon(directory):
     daemon = Daemon(directory)
     command = subprocess.Popen([VIADUCT, "show", "sessions", "--watch=0.1", "--filter", "protocol=udp",

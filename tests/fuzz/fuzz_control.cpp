@@ -72,7 +72,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   std::string_view input(reinterpret_cast<const char *>(data) + 1, size - 1);
   Conversation talk(handler, line_limit);
   Reader reader;
-  while (!talk.finished()) {
+  while (!talk.finished() && !talk.waiting()) {
     if (talk.wants_input() && input.empty()) {
       talk.receive_end();
     } else if (talk.wants_input()) {

@@ -647,6 +647,61 @@ TEST_F(Control, only_its_own_file_is_removed) {
   EXPECT_TRUE(std::filesystem::exists(path_)) << "removed another program's socket";
 }
 
+// --- answers that wait ----------------------------------------------------------------------------
+
+// Says one item for each that it is given, and waits for the next.
+class Drip : public Answer {
+public:
+  Drip(std::atomic<int> &given, std::atomic<int> &living) : given_(given), living_(living) {
+    living_++;
+  }
+  ~Drip() override { living_--; }
+  Step next(json &item) override {
+    if (given_ == 0)
+      return Step::wait;
+    item = {{"left", --given_}};
+    return Step::item;
+  }
+  bool endless() const override { return true; }
+
+private:
+  std::atomic<int> &given_, &living_;
+};
+
+TEST_F(Control, an_answer_may_wait_and_ends_with_its_client) {
+  auto loop = std::move(*EventLoop::make());
+  std::atomic<int> given = 2, living = 0;
+  Limits limits;
+  limits.patience = 50ms;
+  auto server = Server::start(
+      *loop, path_,
+      [&](const std::string &, const json &) -> Result<std::unique_ptr<Answer>> {
+        std::unique_ptr<Answer> answer = std::make_unique<Drip>(given, living);
+        return answer;
+      },
+      limits);
+  ASSERT_TRUE(server);
+  auto timer = loop->timer(5ms, 5ms, [&] { (*server)->resume(); });
+  ASSERT_TRUE(timer);
+  std::thread thread([&] { EXPECT_TRUE(loop->run()); });
+  {
+    auto client = Client::connect(path_);
+    ASSERT_TRUE(client && client->ask("drip"));
+    EXPECT_TRUE(client->next() && client->next());
+    std::this_thread::sleep_for(300ms); // silence is no reason to end it
+    given = 1;
+    auto item = client->next();
+    ASSERT_TRUE(item && *item);
+    EXPECT_EQ((**item)["left"], 0);
+    EXPECT_EQ(living, 1);
+  }
+  for (int i = 0; i < 200 && living != 0; i++)
+    std::this_thread::sleep_for(10ms);
+  EXPECT_EQ(living, 0) << "the client has left, its answer has not";
+  loop->stop();
+  thread.join();
+}
+
 // --- the client ----------------------------------------------------------------------------------
 
 TEST_F(Control, the_client_says_that_nobody_listens) {

@@ -360,6 +360,21 @@ protected:
     }
   }
 
+  // Somebody listens now and then, and reads less than there is.
+  void watch(unsigned step) {
+    std::array<event, 16> events{};
+    __u64 lost = 0;
+    if (step % 8 == 0)
+      engine_watch(engine_.get(), step % 16 == 0);
+    uint32_t count = engine_events(engine_.get(), events.data(), events.size(), &lost);
+    ASSERT_LE(count, events.size());
+    for (uint32_t i = 0; i < count; i++) {
+      EXPECT_LT(events[i].kind, EVENT_KINDS);
+      EXPECT_GE(ntohs(events[i].key.pool_port), FIRST_PORT);
+      EXPECT_LT(ntohs(events[i].key.pool_port), FIRST_PORT + PORTS);
+    }
+  }
+
   // What the daemon does meanwhile.
   void disturb(int round) {
     for (unsigned step = 0; finished_ < WORKERS; step++) {
@@ -376,6 +391,7 @@ protected:
       for (const auto &row : read_tables(engine_.get()).bindings)
         EXPECT_EQ(row.key.pad, 0);
       dry_walks(step);
+      watch(step);
       policy policy = make_policy(static_cast<uint32_t>(round) + 2, step % 2,
                                   1 + (step / 2) % 2 * (1 - step % 2));
       EXPECT_EQ(engine_set_policy(engine_.get(), &policy), 0);

@@ -289,6 +289,55 @@ TEST_F(NativeTablesTest, KeepsTheMostAsLongAsTheAddressIsInThePool) {
   EXPECT_LE(tables_->pool_use(policy.pool[0]).used[1], 1U);
 }
 
+TEST_F(NativeTablesTest, TellsOfEventsInTheirOrderWhileSomebodyWatches) {
+  make(1000);
+  std::vector<dp::event> events;
+  send(2000, 1);
+  EXPECT_EQ(tables_->events(100, events), 0U);
+  EXPECT_TRUE(events.empty()) << "nobody watched";
+  tables_->watch(true);
+  for (int round = 0; round < 3; round++) { // made by a worker, ended by the sweep
+    send(3000, 1);
+    tables_->sweep(NOW, [](const dp::session_key &, const dp::session &value) {
+      return ntohs(value.inside_port) != 3000;
+    });
+  }
+  EXPECT_EQ(tables_->events(5, events), 0U);
+  EXPECT_EQ(tables_->events(100, events), 0U); // the others
+  std::vector<uint32_t> kinds, expected;
+  for (const dp::event &event : events) {
+    kinds.push_back(event.kind);
+    EXPECT_EQ(ntohs(event.session.inside_port), 3000);
+    EXPECT_EQ(event.why, event.kind == dp::EVENT_SESSION_ENDED ? dp::WHY_CLEARED : dp::WHY_NONE);
+  }
+  for (int round = 0; round < 3; round++)
+    expected.insert(expected.end(), {dp::EVENT_BINDING_MADE, dp::EVENT_SESSION_MADE,
+                                     dp::EVENT_SESSION_ENDED, dp::EVENT_BINDING_ENDED});
+  EXPECT_EQ(kinds, expected);
+  tables_->sweep(NOW + UDP_TIMEOUT + 1);
+  events.clear();
+  tables_->events(100, events);
+  ASSERT_EQ(events.size(), 2U);
+  EXPECT_EQ(events[0].why, dp::WHY_EXPIRED);
+  tables_->watch(false);
+  send(4000, 1);
+  events.clear();
+  tables_->events(100, events);
+  EXPECT_TRUE(events.empty());
+}
+
+TEST_F(NativeTablesTest, CountsTheEventsThatNobodyCameFor) {
+  constexpr uint32_t sessions = dp::EVENTS_HELD + 10;
+  make(sessions);
+  tables_->watch(true);
+  for (uint32_t i = 0; i < sessions; i++)
+    ASSERT_EQ(send(2000, static_cast<uint16_t>(i + 1)), dp::REASON_translated_6to4);
+  std::vector<dp::event> events;
+  EXPECT_EQ(tables_->events(100000, events), 11U); // a binding was made, too
+  EXPECT_EQ(events.size(), size_t{dp::EVENTS_HELD});
+  EXPECT_EQ(tables_->events(100, events), 0U) << "told twice";
+}
+
 TEST_F(NativeTablesTest, IsMadeEvenForOne) {
   make(1);
   EXPECT_EQ(send(1, 1), dp::REASON_translated_6to4);
