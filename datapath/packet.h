@@ -26,15 +26,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* NOTE(p, name, ...): what a step has decided, for a dry walk (native/trace.c, notes.def);
- * NOTE_ABOUT(thing, ...), where a function over there has to find the words. The other targets have
- * nothing of it, the arguments are not even compiled. */
 /* EVENT(p, KIND, ...): a session or a binding was made, has moved or ended (event.h). Only the native
  * target has it: event_KIND. */
 #ifndef EVENT
 #define EVENT(p, kind, ...) ((void)0)
 #endif
 
+/* NOTE(p, name, ...): what a step has decided, for a dry walk (native/trace.c, notes.def);
+ * NOTE_ABOUT(thing, ...), where a function over there has to find the words. The other targets have
+ * nothing of it, the arguments are not even compiled. */
 #ifndef NOTE
 #define NOTE(p, name, ...) ((void)0)
 #define NOTE_ABOUT(thing, ...) ((void)0)

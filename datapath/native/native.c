@@ -679,16 +679,13 @@ static int adopt_binding(struct engine *engine, const struct binding_key *key,
 }
 
 /* Of the ports that are given out; a static binding may have one outside of them. */
-static void count_static_port(struct engine *engine, const struct port_key *outside) {
-  struct packet p;
-  const struct pool_address *pool;
+static void count_static_port(struct packet *p, const struct port_key *outside) {
+  const struct pool_address *pool = find_pool_address(p, outside->pool_address);
 
-  packet_init(&p, engine->sweeper);
-  pool = find_pool_address(&p, outside->pool_address);
-  p.scratch->port_key = *outside;
+  p->scratch->port_key = *outside;
   if (pool && HOST16(outside->pool_port) >= pool->port_low &&
       HOST16(outside->pool_port) <= pool->port_high)
-    port_taken(&p);
+    port_taken(p);
 }
 
 int engine_bind(struct engine *engine, const struct binding_key *key,
@@ -698,14 +695,17 @@ int engine_bind(struct engine *engine, const struct binding_key *key,
                             .is_static = 1,
                             .sessions = 1};
   struct port port = {.inside = key->inside, .inside_port = key->inside_port};
+  struct packet p;
   int result = -1;
 
   worker_enter(engine->sweeper);
+  packet_init(&p, engine->sweeper);
   if (table_insert(&engine->ports, outside, &port) != INSERTED) {
     result = adopt_binding(engine, key, outside);
   } else if (table_insert(&engine->bindings, key, &binding) == INSERTED) {
     result = 0;
-    count_static_port(engine, outside);
+    count_static_port(&p, outside);
+    event_binding_made(&p, key, &binding);
   } else
     table_remove(&engine->ports, outside);
   worker_leave(engine->sweeper);

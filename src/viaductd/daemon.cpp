@@ -491,14 +491,13 @@ control::Status Daemon::status() const {
 
 Result<std::unique_ptr<control::Answer>> Daemon::monitor(const nlohmann::json &request) {
   constexpr auto period = control::Monitors::period;
-  auto answer = monitors_->request(request);
-  if (!answer || monitors_timer_)
-    return answer;
-  auto timer = loop_->timer(period, period, [this] { monitors_turn(); });
-  if (!timer)
-    return timer.failure();
-  monitors_timer_ = *timer;
-  return answer;
+  if (!monitors_timer_) { // ends itself where the request is refused
+    auto timer = loop_->timer(period, period, [this] { monitors_turn(); });
+    if (!timer)
+      return timer.failure();
+    monitors_timer_ = *timer;
+  }
+  return monitors_->request(request);
 }
 
 void Daemon::monitors_turn() {

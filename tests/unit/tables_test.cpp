@@ -380,6 +380,23 @@ TEST_F(NativeTablesTest, AStaticBindingStaysWithoutSessions) {
   EXPECT_TRUE(tables_->bind(web()));
 }
 
+TEST_F(NativeTablesTest, TellsOfStaticBindingsWhenTheyComeAndGo) {
+  make(8);
+  tables_->watch(true);
+  ASSERT_TRUE(tables_->bind(web()));
+  EXPECT_FALSE(tables_->bind({web().inside, {}}));
+  tables_->unbind(web());
+  std::vector<dp::event> events;
+  tables_->events(100, events);
+  ASSERT_EQ(events.size(), 2U);
+  EXPECT_EQ(events[0].kind, uint32_t{dp::EVENT_BINDING_MADE});
+  EXPECT_EQ(events[1].kind, uint32_t{dp::EVENT_BINDING_ENDED});
+  for (const dp::event &event : events) {
+    EXPECT_EQ(event.key.pool_port, web().outside.pool_port);
+    EXPECT_EQ(event.session.inside_port, web().inside.inside_port);
+  }
+}
+
 TEST_F(NativeTablesTest, AStaticBindingInTheRangeIsCountedOnce) {
   make(8);
   BindingEnds ends = web();
