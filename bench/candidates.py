@@ -12,12 +12,13 @@ and says to which address its clients then speak.
     tayga          NAT64 by Debian's tayga, with nftables masquerading its dynamic pool: the whole
                    of what one would set up to get many hosts behind one address
     nftables       NAT44 by the kernel's connection tracking, to the same 64 addresses as ours
-    jool           NAT64 by Jool's kernel module; only where that is loaded (scripts/bench --in-qemu)
+    jool           NAT64 by Jool's kernel module, where that is loaded (scripts/bench --in-qemu)
 
 A candidate that cannot run here is left out, and the report says why. One of ours runs as soon as
 viaductd takes its configuration.
 """
 
+import os
 import pathlib
 import shutil
 import subprocess
@@ -147,7 +148,8 @@ class Jool(Candidate):
 
     def missing(self):
         if not pathlib.Path("/sys/module/jool").exists():
-            return "its kernel module is not loaded (scripts/bench --in-qemu loads it)"
+            return os.environ.get("VIADUCT_NO_JOOL") or \
+                "its kernel module is not loaded (scripts/bench --in-qemu loads it)"
         return missing_programs("jool")
 
     def start(self, lab, scale):

@@ -228,8 +228,8 @@ def measured(args):
         memory = measure_memory(chosen, scale, args) if "memory" in args.measures else []
     rows = results.rows()
     return {"about": {**about, "load_after": os.getloadavg()[0]}, "rows": rows,
-            "aims": reports.aims(rows), "memory": memory, "steps": measure_steps() if "steps" in args.measures else [],
-            "left_out": left_out}
+            "aims": reports.aims(rows) + reports.memory_aims(memory), "memory": memory,
+            "steps": measure_steps() if "steps" in args.measures else [], "left_out": left_out}
 
 
 def in_qemu(args):

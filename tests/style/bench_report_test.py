@@ -31,12 +31,15 @@ def canned():
 
 
 def a_report(rows):
+    memory = [{"candidate": "bpf", "asked": 1000, "sessions": 1000, "before": 1000,
+               "resident": 20_000, "maps": 380_000},
+              {"candidate": "tun", "asked": 1000, "sessions": 1000, "before": 1000,
+               "resident": 900_000, "maps": 0}]
     about = {"rounds": 3, "seconds": 4, "cpu": "A processor", "cpus": 2, "kernel": "6.1",
              "offloads": True, "commit": "abc", "load_before": 0.1, "load_after": 1.9,
              "time": "2026-01-01T00:00:00Z"}
-    return {"about": about, "rows": rows, "aims": reports.aims(rows),
-            "memory": [{"candidate": "bpf", "asked": 1000, "sessions": 1000, "before": 1000,
-                        "resident": 20_000, "maps": 380_000}],
+    return {"about": about, "rows": rows,
+            "aims": reports.aims(rows) + reports.memory_aims(memory), "memory": memory,
             "steps": [{"step": "parse", "total": 61, "own": 11}], "left_out": {"jool": "no module"}}
 
 
@@ -79,6 +82,8 @@ class BenchReport(unittest.TestCase):
         self.assertIn("| small UDP | 1 flow | bpf | 1.00 (0.80–1.20) Mpps | 50.0 % | 0.50 |", text)
         self.assertIn("| bpf | one flow, of plain | ≥ 0.45 | 0.50 |", text)
         self.assertIn("| bpf | 1,000 of 1,000 | 0 MB | 0 MB | 400 |", text)
+        self.assertIn("| bpf | bytes of BPF maps a session, of 1,000 | ≤ 400 | 380 |", text)
+        self.assertNotIn("| tun | bytes of", text)
         self.assertIn("| parse | 61 | 11 |", text)
         self.assertIn("| jool | no module |", text)
         self.assertIn("load of the machine before 0.1 and after 1.9", text)
@@ -90,6 +95,11 @@ class BenchReport(unittest.TestCase):
             if row["candidate"] == "plain" and row["what"] == ONE[0]:
                 row["median"] = 10.0
         self.assertIn("≥ 0.45 | 0.10 (missed) |", reports.markdown(a_report(rows)))
+
+    def test_too_much_memory_is_a_missed_aim(self):
+        row = {"candidate": "bpf", "asked": 1000, "maps": 500_000}
+        line = reports.aim_line(reports.memory_aims([row])[0])
+        self.assertEqual(line[2:], ["≤ 400", "500 (missed)"])
 
     def test_files(self):
         with tempfile.TemporaryDirectory() as folder:
