@@ -31,10 +31,12 @@ def canned():
 
 
 def a_report(rows):
-    memory = [{"candidate": "bpf", "asked": 1000, "sessions": 1000, "before": 1000,
-               "resident": 20_000, "maps": 380_000},
-              {"candidate": "tun", "asked": 1000, "sessions": 1000, "before": 1000,
-               "resident": 900_000, "maps": 0}]
+    memory = [{"candidate": "bpf", "asked": 1_000_000, "sessions": 1_000_000, "before": 1000,
+               "resident": 20_000_000, "maps": 380_000_000},
+              {"candidate": "bpf", "asked": 1000, "sessions": 1000, "before": 1000,
+               "resident": 900_000, "maps": 13_000_000},
+              {"candidate": "tun", "asked": 1_000_000, "sessions": 1_000_000, "before": 1000,
+               "resident": 900_000_000, "maps": 0}]
     about = {"rounds": 3, "seconds": 4, "cpu": "A processor", "cpus": 2, "kernel": "6.1",
              "offloads": True, "commit": "abc", "load_before": 0.1, "load_after": 1.9,
              "time": "2026-01-01T00:00:00Z"}
@@ -81,8 +83,9 @@ class BenchReport(unittest.TestCase):
         text = reports.markdown(a_report(canned()), ["a.png"])
         self.assertIn("| small UDP | 1 flow | bpf | 1.00 (0.80–1.20) Mpps | 50.0 % | 0.50 |", text)
         self.assertIn("| bpf | one flow, of plain | ≥ 0.45 | 0.50 |", text)
-        self.assertIn("| bpf | 1,000 of 1,000 | 0 MB | 0 MB | 400 |", text)
-        self.assertIn("| bpf | bytes of BPF maps a session, of 1,000 | ≤ 400 | 380 |", text)
+        self.assertIn("| bpf | 1,000,000 of 1,000,000 | 20 MB | 380 MB | 400 |", text)
+        self.assertIn("| bpf | bytes of BPF maps a session, of 1,000,000 | ≤ 400 | 380 |", text)
+        self.assertNotIn("a session, of 1,000 |", text)  # what does not grow would count too much
         self.assertNotIn("| tun | bytes of", text)
         self.assertIn("| parse | 61 | 11 |", text)
         self.assertIn("| jool | no module |", text)
@@ -97,7 +100,7 @@ class BenchReport(unittest.TestCase):
         self.assertIn("≥ 0.45 | 0.10 (missed) |", reports.markdown(a_report(rows)))
 
     def test_too_much_memory_is_a_missed_aim(self):
-        row = {"candidate": "bpf", "asked": 1000, "maps": 500_000}
+        row = {"candidate": "bpf", "asked": 1_000_000, "maps": 500_000_000}
         line = reports.aim_line(reports.memory_aims([row])[0])
         self.assertEqual(line[2:], ["≤ 400", "500 (missed)"])
 
