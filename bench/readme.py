@@ -51,8 +51,8 @@ def section(results):
         parts.append(
             f"Shares of plain IPv6 forwarding in one run of `scripts/bench`{inside} "
             f"([all of it](bench/results/{name}.md)): {about['cpu']}, {about['cpus']} "
-            f"processor{'s' if about['cpus'] > 1 else ''} for sender, gateway and receiver together, "
-            f"Linux {about['kernel']}, {about['time'][:10]}, commit {about['commit']}, load before "
+            f"processor{reports.plural(about['cpus'])} for sender, gateway and receiver together, Linux "
+            f"{about['kernel']}, {about['time'][:10]}, commit {about['commit']}, load before "
             f"{about['load_before']:.1f}; medians of {about['rounds']} rounds:\n")
         parts.append(ratios(report))
     return "\n".join(parts)

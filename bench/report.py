@@ -138,12 +138,16 @@ def memory_table(rows):
 
 
 def about_line(about):
-    return (f"{about['rounds']} rounds of {about['seconds']:g} s each (TCP: after a first second "
-            f"left out), medians. {about['cpu']}, {about['cpus']} processors that sender, gateway "
-            f"and receiver share, Linux {about['kernel']}, offloads "
-            f"{'on' if about['offloads'] else 'off'}, commit {about['commit']}, load of the machine "
-            f"before {about['load_before']:.1f} and after {about['load_after']:.1f}, "
-            f"{about['time']}.\n")
+    return (f"{about['rounds']} round{plural(about['rounds'])} of {about['seconds']:g} s each (TCP: "
+            f"after a first second left out), medians. {about['cpu']}, {about['cpus']} "
+            f"processor{plural(about['cpus'])} for sender, gateway and receiver together, Linux "
+            f"{about['kernel']}, offloads {'on' if about['offloads'] else 'off'}, commit "
+            f"{about['commit']}, load of the machine before {about['load_before']:.1f} and after "
+            f"{about['load_after']:.1f}, {about['time']}.\n")
+
+
+def plural(count):
+    return "" if count == 1 else "s"
 
 
 def markdown(report, plots=()):
