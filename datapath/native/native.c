@@ -5,16 +5,13 @@
 #include "datapath/native/native.h"
 
 #include "datapath/native/engine.h"
+#include "datapath/native/target.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 
-#define HEAD_BYTES 256
-#define TARGET_PUNTS 0
-#define PORT_SCAN 65536
-#define UNROLLED
 #define EVENT(p, kind, ...) event_##kind(p, __VA_ARGS__)
 
 #include "datapath/packet.h"

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <sys/random.h>
 
-#define TARGET_PUNTS 0
-#define HEAD_BYTES 256
+#include "datapath/native/target.h"
+
 #include "datapath/checksum.h"
 #include "datapath/packet.h"
 

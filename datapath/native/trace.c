@@ -6,15 +6,12 @@
 #include "datapath/native/trace.h"
 
 #include "datapath/native/engine.h"
+#include "datapath/native/target.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
-#define HEAD_BYTES 256
-#define TARGET_PUNTS 0
-#define PORT_SCAN 65536
-#define UNROLLED
 #define NOTE(p, name, ...) note(p, (struct note){.kind = NOTE_##name, __VA_ARGS__})
 #define NOTE_ABOUT(thing, ...) note_##thing(__VA_ARGS__)
 

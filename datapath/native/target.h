@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only
+ *
+ * What the steps ask of their target (packet.h), for every native one: the data path and the dry walk
+ * must not differ.
+ */
+#ifndef VIADUCT_DATAPATH_NATIVE_TARGET_H
+#define VIADUCT_DATAPATH_NATIVE_TARGET_H
+
+#define HEAD_BYTES 256
+#define TARGET_PUNTS 0
+#define PORT_SCAN 65536 /* all there are */
+#define UNROLLED
+
+#endif
