@@ -752,55 +752,22 @@ static __u64 dump_table(struct engine *engine, struct table *table, __u64 cursor
   return cursor;
 }
 
-__u64 engine_dump_sessions(struct engine *engine, __u64 cursor, struct session_key *keys,
-                           struct session *values, __u32 limit, __u32 *count) {
-  struct dump dump = {
-      .keys = (__u8 *)keys, .values = (__u8 *)values, .limit = limit, .copy = copy_session};
+#define DUMP(thing, things)                                                                        \
+  __u64 engine_dump_##things(struct engine *engine, __u64 cursor, struct thing##_key *keys,        \
+                             struct thing *values, __u32 limit, __u32 *count) {                    \
+    struct dump dump = {                                                                           \
+        .keys = (__u8 *)keys, .values = (__u8 *)values, .limit = limit, .copy = copy_##thing};     \
+                                                                                                   \
+    cursor = dump_table(engine, &engine->things, cursor, &dump);                                   \
+    *count = dump.count;                                                                           \
+    return cursor;                                                                                 \
+  }
 
-  cursor = dump_table(engine, &engine->sessions, cursor, &dump);
-  *count = dump.count;
-  return cursor;
-}
-
-__u64 engine_dump_bindings(struct engine *engine, __u64 cursor, struct binding_key *keys,
-                           struct binding *values, __u32 limit, __u32 *count) {
-  struct dump dump = {
-      .keys = (__u8 *)keys, .values = (__u8 *)values, .limit = limit, .copy = copy_binding};
-
-  cursor = dump_table(engine, &engine->bindings, cursor, &dump);
-  *count = dump.count;
-  return cursor;
-}
-
-__u64 engine_dump_ports(struct engine *engine, __u64 cursor, struct port_key *keys,
-                        struct port *values, __u32 limit, __u32 *count) {
-  struct dump dump = {
-      .keys = (__u8 *)keys, .values = (__u8 *)values, .limit = limit, .copy = copy_port};
-
-  cursor = dump_table(engine, &engine->ports, cursor, &dump);
-  *count = dump.count;
-  return cursor;
-}
-
-__u64 engine_dump_subscribers(struct engine *engine, __u64 cursor, struct subscriber_key *keys,
-                              struct subscriber *values, __u32 limit, __u32 *count) {
-  struct dump dump = {
-      .keys = (__u8 *)keys, .values = (__u8 *)values, .limit = limit, .copy = copy_subscriber};
-
-  cursor = dump_table(engine, &engine->subscribers, cursor, &dump);
-  *count = dump.count;
-  return cursor;
-}
-
-__u64 engine_dump_peers(struct engine *engine, __u64 cursor, struct peer_key *keys,
-                        struct peer *values, __u32 limit, __u32 *count) {
-  struct dump dump = {
-      .keys = (__u8 *)keys, .values = (__u8 *)values, .limit = limit, .copy = copy_peer};
-
-  cursor = dump_table(engine, &engine->peers, cursor, &dump);
-  *count = dump.count;
-  return cursor;
-}
+DUMP(session, sessions)
+DUMP(binding, bindings)
+DUMP(port, ports)
+DUMP(subscriber, subscribers)
+DUMP(peer, peers)
 
 /* --- the given of a packet test
  * --------------------------------------------------------------------- */
