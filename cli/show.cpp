@@ -213,11 +213,17 @@ std::string status_text(const json &item) {
   std::string offloads = list_text(item, "offloads");
   if (const std::string refused = list_text(item, "offloads_refused"); !refused.empty())
     offloads += " (refused: " + refused + ")";
+  std::string engine = text(item, "engine");
+  if (engine == "bpf")
+    engine += fmt::format(" ({:.2f} % of packets handed up)",
+                          100 * member(item, "handed_up").get<double>());
+  if (const std::string why = text(item, "why_not_bpf"); !why.empty())
+    engine += " (not bpf: " + why + ")";
   const std::array<std::pair<const char *, std::string>, 11> lines = {{
       {"version", text(item, "version")},
       {"running", duration_text(member(item, "uptime_seconds")) + ", pid " + text(item, "pid")},
       {"configuration", text(item, "configuration")},
-      {"engine", text(item, "engine")},
+      {"engine", engine},
       {"interface", text(item, "interface")},
       {"workers", text(item, "workers")},
       {"offloads", offloads},

@@ -12,13 +12,8 @@
 #ifndef VIADUCT_DATAPATH_AGEING_H
 #define VIADUCT_DATAPATH_AGEING_H
 
+#include "datapath/keeper.h"
 #include "datapath/session.h"
-
-enum expiry {
-  SESSION_STAYS = 0,
-  SESSION_ENDED,
-  SESSION_PROBE, /* stays for now; the probe is the caller's to send */
-};
 
 /* A packet that comes in between has the last word: it either wins the timer, or finds TRANS and
  * leaves it again. */

@@ -45,6 +45,15 @@ STEP __u32 spread(__u32 random, __u32 salt) {
   return x ^ (x >> 16);
 }
 
+/* REQUIRES: index is below pool_count; the verifier is told. */
+STEP const struct pool_address *pool_at(const struct policy *policy, __u32 index) {
+  __u64 bounded = index;
+
+  KEEP(bounded);
+  bounded &= MAX_POOL - 1;
+  return &policy->pool[bounded];
+}
+
 /* One that does not drain. */
 STEP const struct pool_address *random_pool_address(const struct packet *p, __u32 salt) {
   const struct policy *policy = p->policy;
@@ -55,9 +64,7 @@ STEP const struct pool_address *random_pool_address(const struct packet *p, __u3
   index &= MAX_POOL - 1;
   if (policy->usable_count)
     index = policy->usable[index];
-  KEEP(index);
-  index &= MAX_POOL - 1;
-  return &policy->pool[index];
+  return pool_at(policy, (__u32)index);
 }
 
 STEP __u32 hints_of(const struct pool_address *pool, __u8 protocol) {
@@ -85,6 +92,10 @@ STEP __be32 choose_pool_address(struct packet *p) {
 STEP struct subscriber *subscriber_get(struct packet *p, const struct subscriber_key *key) {
   struct subscriber *found = subscriber_find(p, key);
 
+  if (found && READ(found->sessions) == BINDING_DEAD && subscriber_revive(found)) {
+    WRITE(found->bindings, 0);
+    WRITE(found->pool_address, choose_pool_address(p));
+  }
   if (found)
     return found;
   p->scratch->subscriber.pool_address = choose_pool_address(p);
@@ -219,46 +230,62 @@ STEP void port_choose_from(struct packet *p, const struct pool_address *pool, __
   choice->count = (high - low) / choice->step + 1;
 }
 
+/* One search for a port: what the tries share. */
+struct port_search {
+  struct packet *packet;
+  struct port_hints *hints;
+  __u32 wish;
+  __u32 start; /* the last random try; those in order go on behind it */
+  __u32 lookups;
+  int result; /* enum insertion */
+};
+
+/* The try with number i; 1 ends the search. */
+STEP long port_try(__u32 i, void *context) {
+  struct port_search *search = context;
+  struct packet *p = search->packet;
+  struct port_choice *choice = &p->scratch->port_choice;
+  __u32 size = READ(choice->count), offset;
+  __u16 port;
+
+  if (i < RANDOM_PORT_TRIES)
+    offset = search->start = spread(p->random, i) % (size ? size : 1);
+  else if ((search->wish & PORT_ALIKE) || i - RANDOM_PORT_TRIES >= size ||
+           search->lookups >= PORT_LOOKUPS)
+    return 1;
+  else
+    offset = (search->start + 1 + i - RANDOM_PORT_TRIES) % (size ? size : 1);
+  port = (__u16)(READ(choice->low) + offset * READ(choice->step));
+  if (port_is_out(p, search->hints, port, search->wish))
+    return 0;
+  search->lookups++;
+  p->scratch->port_key.pool_port = BE16(port);
+  search->result = port_insert(p, &p->scratch->port_key, &p->scratch->port);
+  return search->result != EXISTS;
+}
+
 /* Takes a free port of one pool address for p->scratch->port: at random (RFC 6056), then in order,
  * but for a port that is alike: that is not worth a search. EXISTS: all that were tried are taken.
  * FULL: the table has no room. */
 STEP enum insertion port_take(struct packet *p, const struct pool_address *pool, __u32 wish) {
-  struct port_key *key = &p->scratch->port_key;
-  struct port_choice *choice = &p->scratch->port_choice;
-  struct port_hints *hints;
-  __u32 start = 0, lookups = 0;
+  struct port_search search = {.packet = p, .wish = wish, .result = EXISTS};
+  const struct port_choice *choice = &p->scratch->port_choice;
 
-  key->pool_address = pool->address;
+  (void)choice; /* only notes look at it */
+  p->scratch->port_key.pool_address = pool->address;
   port_choose_from(p, pool, wish);
-  hints = hints_find(p, &choice->hints);
-  if (!hints || READ(hints->used) > (__u32)(pool->port_high - pool->port_low))
+  search.hints = hints_find(p, &p->scratch->port_choice.hints);
+  if (!search.hints || READ(search.hints->used) > (__u32)(pool->port_high - pool->port_low))
     return EXISTS;
-  UNROLLED
-  for (__u32 i = 0; i < RANDOM_PORT_TRIES + PORT_SCAN; i++) {
-    __u32 size = READ(choice->count), offset;
-    __u16 port;
-    int result;
-
-    if (i < RANDOM_PORT_TRIES)
-      start = spread(p->random, i) % (size ? size : 1);
-    else if ((wish & PORT_ALIKE) || i - RANDOM_PORT_TRIES >= size || lookups >= PORT_LOOKUPS)
-      break;
-    offset = i < RANDOM_PORT_TRIES ? start : (start + 1 + i - RANDOM_PORT_TRIES) % size;
-    port = (__u16)(READ(choice->low) + offset * READ(choice->step));
-    if (port_is_out(p, hints, port, wish))
-      continue;
-    lookups++;
-    key->pool_port = BE16(port);
-    result = port_insert(p, key, &p->scratch->port);
-    if (result == INSERTED)
-      NOTE(p, port_taken, .a = ENDPOINT4(key->pool_address, key->pool_port),
-           .n = {choice->low, choice->low + (choice->count - 1) * choice->step, choice->step == 2});
-    if (result != EXISTS)
-      return result;
-  }
-  NOTE(p, port_searched, .a = ADDRESS4(pool->address),
-       .n = {choice->low, choice->low + (choice->count - 1) * choice->step, wish != 0});
-  return EXISTS;
+  REPEAT(RANDOM_PORT_TRIES + PORT_SCAN, port_try, &search);
+  if (search.result == INSERTED)
+    NOTE(p, port_taken,
+         .a = ENDPOINT4(p->scratch->port_key.pool_address, p->scratch->port_key.pool_port),
+         .n = {choice->low, choice->low + (choice->count - 1) * choice->step, choice->step == 2});
+  else if (search.result == EXISTS)
+    NOTE(p, port_searched, .a = ADDRESS4(pool->address),
+         .n = {choice->low, choice->low + (choice->count - 1) * choice->step, wish != 0});
+  return (enum insertion)search.result;
 }
 
 /* The hints of p->scratch->port_key's address; NULL if it has left the pool. */
@@ -315,7 +342,7 @@ STEP enum insertion port_take_elsewhere(struct packet *p, const struct pool_addr
   __u32 start = spread(p->random, POOL_SALT);
 
   for (__u32 i = 0; i < OTHER_ADDRESSES && result == EXISTS && i < policy->pool_count; i++) {
-    const struct pool_address *other = &policy->pool[(start + i) % policy->pool_count];
+    const struct pool_address *other = pool_at(policy, (start + i) % policy->pool_count);
     if (other != own && !other->draining)
       result = port_take(p, other, PORT_RESTED);
   }

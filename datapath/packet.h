@@ -10,8 +10,9 @@
  *   HEAD_BYTES     a power of two; `head` is twice as long, so that a masked offset is always inside
  *   TARGET_PUNTS   1 where rare packets are handed up to the native build, 0 in the native build
  *   PORT_SCAN      how many ports are tried in order after the random tries
- *   UNROLLED       before a loop that must not be one: 6.1's verifier refuses some that clang lays out
+ *   REPEAT(n, f, context)  calls f(i, context) for i below n, until it returns 1
  *   count(p, r)    counts an event or the end of a packet
+ *   settle(p)      the session step: session(p), here or where the tables are
  *   emit(p)        writes the packet anew and sends it on
  *   answer(p)      makes the ICMP error that a drop is answered with (answer.h)
  *   hold_syn(p)    keeps a TCP SYN from IPv4 for some seconds (session.h)
@@ -26,8 +27,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* EVENT(p, KIND, ...): a session or a binding was made, has moved or ended (event.h). Only the native
- * target has it: event_KIND. */
+/* EVENT(p, KIND, ...): a session or a binding was made, has moved or ended (event.h). A target that
+ * tells of it has an event_KIND. */
 #ifndef EVENT
 #define EVENT(p, kind, ...) ((void)0)
 #endif

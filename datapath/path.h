@@ -28,7 +28,7 @@ STEP enum verdict walk(struct packet *p) {
   v = gather(p); /* from here on it is a whole packet, or a fragment that needs no session */
   if (v != VERDICT_NEXT)
     return v;
-  v = session(p); /* from here on the tuple it leaves with is settled */
+  v = settle(p); /* from here on the tuple it leaves with is settled */
   if (v != VERDICT_NEXT)
     return v;
   v = translate(p); /* from here on its new headers are settled */

@@ -4,7 +4,9 @@
  *
  *   struct X *X_find(p, key)            the entry, or NULL; valid until this packet is done
  *   int X_insert(p, key, value)         INSERTED, EXISTS (somebody has the key) or FULL; atomic
- *   void X_remove(p, key)               takes the entry out of the table
+ *   void X_remove(p, key)               takes the entry out of the table, where it is marked as
+ *                                       dead: at once, or when nobody can look at it any more
+ *   bool subscriber_revive(entry)       whether a dead one that was not taken out yet is alive again
  *
  *   struct port_hints *hints_find(p, index)  one of PORT_HINTS
  *

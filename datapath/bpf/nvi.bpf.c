@@ -12,16 +12,20 @@
 #define HEAD_BYTES 128
 #define TARGET_PUNTS 1
 #define PORT_SCAN 0
-#define UNROLLED _Pragma("clang loop unroll(full)")
+#define EVENT(p, kind, ...) event_##kind(p, __VA_ARGS__)
+#define COUNT_UP(counter) (counter)++
+/* Unrolled: 6.1's verifier refuses a loop here that clang lays out. */
+#define REPEAT(times, call, context)                                                               \
+  _Pragma("clang loop unroll(full)") for (__u32 i_ = 0; i_ < (times); i_++) {                      \
+    if (call(i_, context))                                                                         \
+      break;                                                                                       \
+  }
 
 #include "datapath/packet.h"
 
 /* Set before loading; what they switch off is gone from the program. */
 const volatile __u32 layer2 = 0; /* bytes before the IP header: 0 on a tun, 14 in test runs */
-const volatile __u32 testing = 0;
-
-/* Which of `policies` is in force. */
-__u32 policy_index = 0;
+const volatile __u32 secret[2] = {0, 0};
 
 /* Test runs only: the clock and the chance. */
 __u32 test_now = 0;
@@ -39,6 +43,8 @@ static const __u8 poison[40] = {
 
 #include "datapath/bpf/emit_tc.h"
 
+STEP enum verdict settle(struct packet *p);
+
 STEP enum verdict answer(struct packet *p) {
   return punt(p, REASON_punt_answer);
 }
@@ -52,6 +58,16 @@ STEP enum verdict reassemble(struct packet *p) {
 }
 
 #include "datapath/path.h"
+
+STEP enum verdict settle(struct packet *p) {
+  return session(p);
+}
+
+/* Ports must not be guessable (RFC 6056): the kernel's own chance here is no secret to who has seen
+ * enough of it, so it is mixed with one. */
+STEP __u32 next_random(void) {
+  return testing ? test_random : spread(bpf_get_prandom_u32() ^ secret[0], secret[1] | 1);
+}
 
 /* Copies the first bytes of the packet to where the steps look at them. A packet without any is
  * left to parse, which has a word for it. */
@@ -71,9 +87,8 @@ STEP bool load_head(struct __sk_buff *skb, struct packet *p, __u8 *head) {
 }
 
 STEP bool packet_init(struct __sk_buff *skb, struct packet *p) {
-  __u32 index = policy_index & 1;
   struct workspace *workspace = workspace_find();
-  const struct policy *policy = bpf_map_lookup_elem(&policies, &index);
+  const struct policy *policy = policy_now();
 
   if (!workspace || !policy)
     return false;
@@ -84,7 +99,7 @@ STEP bool packet_init(struct __sk_buff *skb, struct packet *p) {
   p->segments = skb->gso_segs ? skb->gso_segs : 1;
   p->segment_size = skb->gso_size;
   p->now = testing ? test_now : (__u32)(bpf_ktime_get_ns() / 1000000000ULL);
-  p->random = testing ? test_random : bpf_get_prandom_u32();
+  p->random = next_random();
   return load_head(skb, p, workspace->head);
 }
 

@@ -14,6 +14,7 @@
 
 struct engine {
   struct epochs epochs;
+  const struct remote_tables *remote; /* NULL: the tables are these */
   struct table bindings, ports, sessions, subscribers, peers;
   struct table held;        /* SYNs, syn_hold.h */
   struct port_hints *hints; /* PORT_HINTS of them */
@@ -21,6 +22,7 @@ struct engine {
   struct reassembly *reassembly;
   __u64 event_order;
   __u32 watched;          /* somebody wants to know of events */
+  __u32 slots;            /* that have been given to workers */
   struct worker *workers; /* all that ever were: their counters stay in the sum */
   struct worker
       *sweeper; /* for the thread that sweeps, dumps and sets the policy; one of workers */

@@ -16,12 +16,16 @@
 
 #include "datapath/packet.h"
 
+#include "datapath/keeper.h"
+#include "datapath/session_call.h"
+
 enum { HINTS_SIZE = PORT_HINTS * sizeof(struct port_hints) };
 
 struct worker {
   struct engine *engine;
   struct worker *next;
   int reader;
+  __u32 slot; /* of remote_tables.calls */
   bool inside;
   __u32 now;
   struct frame *frame; /* the packet under way, for emit */
@@ -162,16 +166,24 @@ TABLE_ACCESS(session, sessions)
 TABLE_ACCESS(subscriber, subscribers)
 TABLE_ACCESS(peer, peers)
 
+/* The dead are out of the table at once. */
+STEP bool subscriber_revive(struct subscriber *subscriber) {
+  (void)subscriber;
+  return false;
+}
+
 STEP struct port_hints *hints_find(const struct packet *p, const __u32 *index) {
   return &((struct worker *)p->target)->engine->hints[*index];
 }
 
+static enum verdict settle(struct packet *p);
 static enum verdict emit(struct packet *p);
 static enum verdict answer(struct packet *p);
 static enum verdict hold_syn(struct packet *p);
 static enum verdict reassemble(struct packet *p);
 
 #include "datapath/path.h"
+#include "datapath/static_binding.h"
 
 #include "datapath/native/emit_answer.h"
 #include "datapath/native/emit_error.h"
@@ -220,6 +232,39 @@ static enum verdict hold_syn(struct packet *p) {
   return syn_hold(p, &worker->engine->held, worker->frame);
 }
 
+/* --- the session step, here or where the tables are -------------------------------------------- */
+
+static struct session_call *call_of(const struct worker *worker) {
+  const struct remote_tables *remote = worker->engine->remote;
+
+  return (struct session_call *)((__u8 *)remote->calls + (size_t)worker->slot * remote->call_size);
+}
+
+static enum verdict settle_remotely(struct packet *p) {
+  struct worker *worker = p->target;
+  const struct remote_tables *remote = worker->engine->remote;
+  struct session_call *call = call_of(worker);
+
+  call->now = p->now;
+  call->random = p->random;
+  call->length = p->length;
+  call->segments = p->segments;
+  call->segment_size = p->segment_size;
+  call->head_length = p->head_length;
+  memcpy(call->head, p->head, p->head_length);
+  call->scratch = *p->scratch;
+  if (remote->settle(remote->context, worker->slot) != 0)
+    return drop(p, REASON_keeper_refused);
+  *p->scratch = call->scratch;
+  p->reason = call->reason;
+  p->detail = call->detail;
+  return call->verdict == VERDICT_PUNT ? hold_syn(p) : (enum verdict)call->verdict;
+}
+
+static enum verdict settle(struct packet *p) {
+  return ((struct worker *)p->target)->engine->remote ? settle_remotely(p) : session(p);
+}
+
 const struct frame *worker_answer(const struct worker *worker) {
   return worker->answer.length ? &worker->answer : NULL;
 }
@@ -266,9 +311,10 @@ static struct worker *worker_make(struct engine *engine) {
   if (!worker)
     return NULL;
   worker->engine = engine;
+  worker->slot = __atomic_fetch_add(&engine->slots, 1, __ATOMIC_RELAXED);
   worker->reader = reader_register(&engine->epochs);
   worker->events = calloc(EVENTS_HELD, sizeof *worker->events);
-  if (worker->reader < 0 || !worker->events) {
+  if (worker->reader < 0 || !worker->events || (engine->remote && worker->slot >= SESSION_CALLS)) {
     if (worker->reader >= 0)
       reader_release(&engine->epochs, worker->reader);
     free(worker->events);
@@ -282,13 +328,14 @@ static struct worker *worker_make(struct engine *engine) {
   return worker;
 }
 
-struct engine *engine_new(__u32 max_sessions) {
+static struct engine *engine_make(__u32 max_sessions, const struct remote_tables *remote) {
   struct engine *engine = aligned_alloc(64, (sizeof(struct engine) + 63) & ~(size_t)63);
 
   if (!engine)
     return NULL;
   memset(engine, 0, sizeof *engine);
   epochs_init(&engine->epochs);
+  engine->remote = remote;
   engine->policy = calloc(1, sizeof(struct policy));
   engine->hints = memory_reserve(HINTS_SIZE);
   engine->sweeper = worker_make(engine);
@@ -310,6 +357,18 @@ struct engine *engine_new(__u32 max_sessions) {
     return NULL;
   }
   return engine;
+}
+
+struct engine *engine_new(__u32 max_sessions) {
+  return engine_make(max_sessions, NULL);
+}
+
+struct engine *engine_new_remote(const struct remote_tables *remote) {
+  return engine_make(1, remote); /* what stays empty takes no memory */
+}
+
+void engine_wait(struct engine *engine) {
+  epochs_wait(&engine->epochs);
 }
 
 __u64 engine_memory(__u32 max_sessions) {
@@ -387,6 +446,10 @@ void engine_counters(const struct engine *engine, __u64 counters[REASON_COUNT]) 
   for (const struct worker *w = __atomic_load_n(&engine->workers, __ATOMIC_ACQUIRE); w; w = w->next)
     for (int i = 0; i < REASON_COUNT; i++)
       counters[i] += __atomic_load_n(&w->counters[i], __ATOMIC_RELAXED);
+}
+
+void engine_count(struct engine *engine, enum reason reason) {
+  add_counter(engine->sweeper, reason, 1);
 }
 
 int prefix_refuses(const struct prefix6 *prefix, __be32 address) {
@@ -581,9 +644,8 @@ static void sweep_send(struct sweep *sweep, const struct frame *frame) {
 
 static void sweep_session(void *context, const void *key, void *value) {
   struct sweep *sweep = context;
+  struct worker *worker = sweep->packet.target;
   bool keep = !sweep->calls.keep || sweep->calls.keep(sweep->calls.context, key, value);
-  __u8 bytes[PROBE_BYTES];
-  struct frame probe = {.data = bytes};
 
   switch (session_expire(&sweep->packet, key, value, !keep, sweep->probes < PROBES_PER_SWEEP)) {
   case SESSION_ENDED:
@@ -592,13 +654,20 @@ static void sweep_session(void *context, const void *key, void *value) {
   case SESSION_PROBE:
     event_session_moved(&sweep->packet, key, value, STATE_ESTABLISHED);
     sweep->probes++;
-    emit_probe(&sweep->packet, key, value, &probe);
-    count(&sweep->packet, REASON_probe_sent);
-    sweep_send(sweep, &probe);
+    sweep_send(sweep, engine_probe(worker->engine, key, value));
     break;
   default:
     break;
   }
+}
+
+static bool session_exists(struct packet *p, const struct session_key *key) {
+  const struct remote_tables *remote = ((struct worker *)p->target)->engine->remote;
+  struct session copy;
+
+  if (!remote)
+    return session_find(p, key) != NULL;
+  return remote->find(remote->context, IN_SESSIONS, key, &copy) != 0;
 }
 
 /* A SYN that was held long enough. Who opened the connection from the other side meanwhile has made
@@ -614,7 +683,7 @@ static void sweep_held(void *context, const void *key, void *value) {
   if (p->now <= syn->until)
     return;
   packet_init(p, worker);
-  if (!session_find(p, key)) {
+  if (!session_exists(p, key)) {
     p->length = syn->length;
     p->head_length = at_most(in.length, HEAD_BYTES);
     p->random = next_random(worker);
@@ -661,63 +730,38 @@ __u64 engine_sweep(struct engine *engine, __u32 now, const struct sweep_calls *c
   return sweep.ended;
 }
 
+const struct frame *engine_probe(struct engine *engine, const struct session_key *key,
+                                 const struct session *value) {
+  struct worker *sweeper = engine->sweeper;
+  struct packet p;
+
+  packet_init(&p, sweeper);
+  sweeper->answer = (struct frame){.data = sweeper->answer_bytes};
+  emit_probe(&p, key, value, &sweeper->answer);
+  add_counter(sweeper, REASON_probe_sent, 1);
+  return &sweeper->answer;
+}
+
 /* --- static bindings: the sweeper's thread ---------------------------------------------------- */
-
-/* The binding is there already, made by its host: it stays from now on. */
-static int adopt_binding(struct engine *engine, const struct binding_key *key,
-                         const struct port_key *outside) {
-  struct binding *binding = table_find(&engine->bindings, key);
-
-  if (!binding || binding->pool_address != outside->pool_address ||
-      binding->pool_port != outside->pool_port || !binding_hold(binding))
-    return -1;
-  WRITE(binding->is_static, 1);
-  return 0;
-}
-
-/* Of the ports that are given out; a static binding may have one outside of them. */
-static void count_static_port(struct packet *p, const struct port_key *outside) {
-  const struct pool_address *pool = find_pool_address(p, outside->pool_address);
-
-  p->scratch->port_key = *outside;
-  if (pool && HOST16(outside->pool_port) >= pool->port_low &&
-      HOST16(outside->pool_port) <= pool->port_high)
-    port_taken(p);
-}
 
 int engine_bind(struct engine *engine, const struct binding_key *key,
                 const struct port_key *outside) {
-  struct binding binding = {.pool_address = outside->pool_address,
-                            .pool_port = outside->pool_port,
-                            .is_static = 1,
-                            .sessions = 1};
-  struct port port = {.inside = key->inside, .inside_port = key->inside_port};
   struct packet p;
-  int result = -1;
+  bool done;
 
   worker_enter(engine->sweeper);
   packet_init(&p, engine->sweeper);
-  if (table_insert(&engine->ports, outside, &port) != INSERTED) {
-    result = adopt_binding(engine, key, outside);
-  } else if (table_insert(&engine->bindings, key, &binding) == INSERTED) {
-    result = 0;
-    count_static_port(&p, outside);
-    event_binding_made(&p, key, &binding);
-  } else
-    table_remove(&engine->ports, outside);
+  done = bind(&p, key, outside);
   worker_leave(engine->sweeper);
-  return result;
+  return done ? 0 : -1;
 }
 
 void engine_unbind(struct engine *engine, const struct binding_key *key) {
-  struct binding *binding;
   struct packet p;
 
   worker_enter(engine->sweeper);
   packet_init(&p, engine->sweeper);
-  binding = table_find(&engine->bindings, key);
-  if (binding && SWAP_IF(binding->is_static, 1, 0))
-    binding_release(&p, key, binding, true);
+  unbind(&p, key);
   worker_leave(engine->sweeper);
 }
 

@@ -43,6 +43,23 @@ struct worker;
 
 /* NULL when there is no memory. max_sessions is the ceiling of every table. */
 struct engine *engine_new(__u32 max_sessions);
+
+/* Tables that lie elsewhere, in BPF maps: how the native build reaches them. Any thread calls. */
+enum remote_table { IN_BINDINGS, IN_PORTS, IN_SESSIONS, IN_SUBSCRIBERS, IN_PEERS };
+
+struct remote_tables {
+  void *context;
+  void *calls;     /* struct session_call (session_call.h), SESSION_CALLS of them */
+  __u32 call_size; /* from one to the next */
+  /* Runs the session step over calls[slot]. 0, or -1 where it did not run. */
+  int (*settle)(void *context, __u32 slot);
+  /* Copies an entry. 1, or 0 where there is none. */
+  int (*find)(void *context, enum remote_table table, const void *key, void *value);
+  int (*hints)(void *context, __u32 index, struct port_hints *copy);
+};
+
+/* Without tables of its own: for what the BPF build hands up. `remote` stays the caller's. */
+struct engine *engine_new_remote(const struct remote_tables *remote);
 void engine_free(struct engine *engine); /* after all of its workers */
 /* Bytes that the tables take when all of them are full. */
 __u64 engine_memory(__u32 max_sessions);
@@ -50,6 +67,10 @@ __u64 engine_memory(__u32 max_sessions);
 /* Copies the policy; returns 0, or -1 when there is no memory. Waits until no worker is inside with
  * the old one: the caller must have left. */
 int engine_set_policy(struct engine *engine, const struct policy *policy);
+
+/* Waits until every worker that is inside now has left: nobody looks any more at what was taken out
+ * of a table before. */
+void engine_wait(struct engine *engine);
 
 struct worker *worker_new(struct engine *engine);
 void worker_free(struct worker *worker);
@@ -112,6 +133,7 @@ const struct frame *worker_answer(const struct worker *worker);
 
 /* Counters, and the tun engine's own events. */
 void worker_count(struct worker *worker, enum reason reason, __u64 times);
+void engine_count(struct engine *engine, enum reason reason); /* of the sweeper's thread */
 void engine_counters(const struct engine *engine, __u64 counters[REASON_COUNT]);
 
 /* Whom a sweep asks and tells; any of them may be NULL. */
@@ -128,6 +150,11 @@ struct sweep_calls {
 /* Ends what has expired (ageing.h) and what keep refuses, answers the SYNs that were held long
  * enough. Returns how many sessions ended. calls may be NULL. */
 __u64 engine_sweep(struct engine *engine, __u32 now, const struct sweep_calls *calls);
+
+/* The probe that an established session which has expired is asked by (RFC 6146 3.5.2.2). Its memory
+ * is the sweeper's and good until the next call. */
+const struct frame *engine_probe(struct engine *engine, const struct session_key *key,
+                                 const struct session *value);
 
 /* Static bindings (RFC 6146 3.1): of the sweeper's thread, too. 0, or -1 when somebody has one of
  * the two ends, or a table is full. What has sessions when it is unbound becomes a binding like any

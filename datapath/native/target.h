@@ -9,6 +9,8 @@
 #define HEAD_BYTES 256
 #define TARGET_PUNTS 0
 #define PORT_SCAN 65536 /* all there are */
-#define UNROLLED
+#define REPEAT(times, call, context)                                                               \
+  for (__u32 i_ = 0; i_ < (times) && !call(i_, context); i_++)                                     \
+    ;
 
 #endif

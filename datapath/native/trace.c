@@ -26,6 +26,7 @@ enum { COPIES = 16, LONGEST_KEY = 24, LONGEST_VALUE = 80 };
 /* What the walk sees of one table: the entries it has looked at, made or removed. */
 struct overlay {
   struct table *table;
+  enum remote_table remote;
   void (*copy)(void *to, const void *from);
   __u32 count;
   struct copied {
@@ -69,27 +70,40 @@ static struct copied *overlay_new(struct walk *walk, struct overlay *overlay, co
   return copied;
 }
 
+/* A copy of what is in the table, which may lie elsewhere. */
+static bool overlay_look(const struct walk *walk, const struct overlay *overlay, const void *key,
+                         void *value) {
+  const struct remote_tables *remote = walk->engine->remote;
+  const void *live;
+
+  if (remote)
+    return remote->find(remote->context, overlay->remote, key, value) != 0;
+  live = table_find(overlay->table, key);
+  if (live)
+    overlay->copy(value, live);
+  return live != NULL;
+}
+
 static void *overlay_find(struct walk *walk, struct overlay *overlay, const void *key) {
   struct copied *copied = overlay_entry(overlay, key);
-  const void *live;
+  __u8 value[LONGEST_VALUE] __attribute__((aligned(8)));
 
   if (copied)
     return copied->removed ? NULL : copied->value;
-  live = table_find(overlay->table, key);
-  copied = live ? overlay_new(walk, overlay, key) : NULL;
-  if (!copied)
+  if (!overlay_look(walk, overlay, key, value))
     return NULL;
-  overlay->copy(copied->value, live);
-  return copied->value;
+  copied = overlay_new(walk, overlay, key);
+  return copied ? memcpy(copied->value, value, overlay->table->value_size) : NULL;
 }
 
 static enum insertion overlay_insert(struct walk *walk, struct overlay *overlay, const void *key,
                                      const void *value) {
   struct copied *copied = overlay_entry(overlay, key);
+  __u8 live[LONGEST_VALUE] __attribute__((aligned(8)));
 
-  if (copied ? !copied->removed : table_find(overlay->table, key) != NULL)
+  if (copied ? !copied->removed : overlay_look(walk, overlay, key, live))
     return EXISTS;
-  if (!table_has_room(overlay->table))
+  if (!walk->engine->remote && !table_has_room(overlay->table))
     return FULL;
   if (!copied)
     copied = overlay_new(walk, overlay, key);
@@ -129,8 +143,14 @@ TABLE_ACCESS(session, sessions)
 TABLE_ACCESS(subscriber, subscribers)
 TABLE_ACCESS(peer, peers)
 
+STEP bool subscriber_revive(struct subscriber *subscriber) {
+  (void)subscriber;
+  return false;
+}
+
 STEP struct port_hints *hints_find(const struct packet *p, const __u32 *index) {
   struct walk *walk = walk_of(p);
+  const struct remote_tables *remote = walk->engine->remote;
   const struct port_hints *live = &walk->engine->hints[*index];
   struct port_hints **copy = &walk->hints[*index];
 
@@ -140,6 +160,10 @@ STEP struct port_hints *hints_find(const struct packet *p, const __u32 *index) {
   if (!*copy) {
     walk->trace->lost = 1;
     return NULL;
+  }
+  if (remote) {
+    walk->trace->lost |= !remote->hints(remote->context, *index, *copy);
+    return *copy;
   }
   for (size_t port = 0; port < sizeof live->port; port++)
     (*copy)->port[port] = READ(live->port[port]);
@@ -242,12 +266,17 @@ static void note_translated(const struct packet *p) {
     NOTE(p, checksum_follows, .n = {p->headers->protocol});
 }
 
+static enum verdict settle(struct packet *p);
 static enum verdict emit(struct packet *p);
 static enum verdict answer(struct packet *p);
 static enum verdict hold_syn(struct packet *p);
 static enum verdict reassemble(struct packet *p);
 
 #include "datapath/path.h"
+
+static enum verdict settle(struct packet *p) {
+  return session(p); /* on copies of what is in the tables, wherever those are */
+}
 
 #include "datapath/native/emit_answer.h"
 #include "datapath/native/emit_error.h"
@@ -340,11 +369,12 @@ static struct walk *walk_new(struct engine *engine, struct trace *trace) {
     return NULL;
   walk->engine = engine;
   walk->trace = trace;
-  walk->bindings = (struct overlay){.table = &engine->bindings, .copy = copy_binding};
-  walk->ports = (struct overlay){.table = &engine->ports, .copy = copy_port};
-  walk->sessions = (struct overlay){.table = &engine->sessions, .copy = copy_session};
-  walk->subscribers = (struct overlay){.table = &engine->subscribers, .copy = copy_subscriber};
-  walk->peers = (struct overlay){.table = &engine->peers, .copy = copy_peer};
+  walk->bindings = (struct overlay){&engine->bindings, IN_BINDINGS, copy_binding, 0, {}};
+  walk->ports = (struct overlay){&engine->ports, IN_PORTS, copy_port, 0, {}};
+  walk->sessions = (struct overlay){&engine->sessions, IN_SESSIONS, copy_session, 0, {}};
+  walk->subscribers =
+      (struct overlay){&engine->subscribers, IN_SUBSCRIBERS, copy_subscriber, 0, {}};
+  walk->peers = (struct overlay){&engine->peers, IN_PEERS, copy_peer, 0, {}};
   return walk;
 }
 

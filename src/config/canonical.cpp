@@ -43,10 +43,21 @@ std::string pool(const PoolAddress &item) {
                      item.port_low, item.port_high, item.drain ? ", drain = true" : "");
 }
 
+const char *engine_name(Engine engine) {
+  switch (engine) {
+  case Engine::tun:
+    return "tun";
+  case Engine::bpf:
+    return "bpf";
+  default:
+    return "auto";
+  }
+}
+
 void write_nvi(std::string &out, const Nvi &nvi) {
   out += "[nvi]\n";
   out += fmt::format("name = {}\n", toml_string(nvi.name));
-  out += fmt::format("engine = \"{}\"\n", nvi.engine == Engine::tun ? "tun" : "auto");
+  out += fmt::format("engine = \"{}\"\n", engine_name(nvi.engine));
   out += fmt::format("spin_us = {}\n", nvi.spin_us);
   out += fmt::format("gather_udp = {}\n", nvi.gather_udp);
 }

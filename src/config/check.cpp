@@ -12,6 +12,7 @@
 #include "config/sections.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <net/if.h>
 #include <sys/un.h>
@@ -55,8 +56,9 @@ void nvi_name(Checker &checker, const Field &field) {
 }
 
 void nvi_engine(Checker &checker, const Field &field) {
-  if (auto word = read_word(checker, field, {"auto", "tun"}, "bpf"))
-    checker.config.nvi.engine = *word == 0 ? Engine::automatic : Engine::tun;
+  constexpr std::array engines = {Engine::automatic, Engine::tun, Engine::bpf};
+  if (auto word = read_word(checker, field, {"auto", "tun", "bpf"}))
+    checker.config.nvi.engine = engines[*word];
 }
 
 void nvi_spin_us(Checker &checker, const Field &field) {

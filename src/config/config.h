@@ -16,7 +16,7 @@
 
 namespace viaduct::config {
 
-enum class Engine { automatic, tun };
+enum class Engine { automatic, tun, bpf };
 enum class Synthesize { missing, always };
 enum class Filtering { endpoint, address };
 enum class RstCheck { window, off };

@@ -207,6 +207,18 @@ json version_item() {
   return {{"version", program_version}};
 }
 
+double handed_up_share(const tables::Counters &counters) {
+  uint64_t handed_up = 0, ended = 0;
+  for (size_t reason = 0; reason < counters.size(); reason++) {
+    std::string_view kind = reason_texts()[reason].kind;
+    if (kind == "punt")
+      handed_up += counters[reason];
+    else if (kind != "event")
+      ended += counters[reason]; // also what was handed up, in the end
+  }
+  return ended == 0 ? 0 : static_cast<double>(handed_up) / static_cast<double>(ended);
+}
+
 json status_item(const Status &status) {
   return {{"version", program_version},
           {"engine", status.engine},
@@ -221,6 +233,8 @@ json status_item(const Status &status) {
           {"sessions", status.usage.sessions},
           {"sessions_limit", status.usage.sessions_limit},
           {"bindings", status.usage.bindings},
+          {"handed_up", status.handed_up},
+          {"why_not_bpf", status.why_not_bpf},
           {"dns64",
            {{"state", status.dns64.state},
             {"restarts", status.dns64.restarts},

@@ -36,8 +36,13 @@ struct Status {
   std::vector<std::string> offloads_refused; // given, and refused when used
   std::vector<std::string> prefixes;
   tables::Usage usage;
+  double handed_up = 0;    // share of packets, 0 to 1, that BPF has handed up to the workers
+  std::string why_not_bpf; // what the kernel said, where "auto" had to take the other engine
   Dns64Status dns64;
 };
+
+// Of counters: what was handed up, of all packets whose way has ended.
+double handed_up_share(const tables::Counters &counters);
 
 // How many ports or identifiers of a pool address are taken.
 struct PoolUse {

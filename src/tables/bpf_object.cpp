@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "tables/bpf_object.h"
 
+#include "tables/libbpf_words.h"
+
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <cerrno>
-#include <cstdarg>
-#include <cstdio>
 #include <nvi.skel.h>
+#include <sys/random.h>
 
 namespace viaduct::tables {
 
@@ -14,48 +15,28 @@ namespace {
 
 constexpr uint32_t ETHERNET_HEADER = 14;
 
-// The end of what libbpf and the verifier say while one object is loaded: the cause stands last.
-constexpr size_t LAST_WORDS = 2000;
-thread_local std::string said;
-
-int listen(enum libbpf_print_level level, const char *format, va_list arguments) {
-  if (level == LIBBPF_DEBUG)
-    return 0;
-  char line[1024];
-  int length = vsnprintf(line, sizeof line, format, arguments);
-  said += line;
-  if (said.size() > LAST_WORDS)
-    said.erase(0, said.size() - LAST_WORDS);
-  return length;
-}
-
-Error refused(const char *what, int code) {
-  Error failure = system_error(what, -code);
-  if (!said.empty())
-    failure.message += ": " + said;
-  return failure;
-}
-
 } // namespace
 
 Result<std::unique_ptr<BpfObject>> BpfObject::load(const BpfOptions &options) {
-  said.clear();
-  libbpf_set_print(listen);
+  LibbpfWords words;
   nvi *skeleton = nvi__open();
   if (skeleton == nullptr)
-    return refused("cannot open the BPF object", -errno);
+    return words.failure("cannot open the BPF object", -errno);
   std::unique_ptr<BpfObject> object(new BpfObject(skeleton));
 
   for (bpf_map *map : {skeleton->maps.sessions, skeleton->maps.bindings, skeleton->maps.ports,
                        skeleton->maps.subscribers, skeleton->maps.peers})
     if (int code = bpf_map__set_max_entries(map, options.max_sessions); code < 0)
-      return refused("cannot set the size of a BPF map", code);
+      return words.failure("cannot set the size of a BPF map", code);
   if (options.testing) {
     skeleton->rodata->layer2 = ETHERNET_HEADER;
     skeleton->rodata->testing = 1;
   }
+  for (uint32_t &word : skeleton->rodata->secret)
+    while (getrandom(&word, sizeof word, 0) != sizeof word)
+      ;
   if (int code = nvi__load(skeleton); code < 0)
-    return refused("the kernel refused the BPF programs", code);
+    return words.failure("the kernel refused the BPF programs", code);
   return object;
 }
 
@@ -89,6 +70,21 @@ int BpfObject::counters() const {
 }
 int BpfObject::policies() const {
   return bpf_map__fd(skeleton_->maps.policies);
+}
+
+int BpfObject::settings() const {
+  return bpf_map__fd(skeleton_->maps.settings);
+}
+int BpfObject::events() const {
+  return bpf_map__fd(skeleton_->maps.events);
+}
+int BpfObject::dead() const {
+  return bpf_map__fd(skeleton_->maps.dead);
+}
+
+int BpfObject::map(const char *name) const {
+  const bpf_map *found = bpf_object__find_map_by_name(skeleton_->obj, name);
+  return found == nullptr || bpf_map__is_internal(found) ? -1 : bpf_map__fd(found);
 }
 
 uint32_t BpfObject::verified_instructions() const {

@@ -38,6 +38,12 @@ public:
   int hints() const;    // array: struct port_hints
   int counters() const; // per CPU: enum reason -> u64
   int policies() const; // struct policy, two of them
+  int settings() const; // struct settings, one
+  int dead() const;     // ring buffer: struct dead_entry
+  int events() const;   // ring buffer: struct event
+
+  // For the keeper, which works on the same maps: the map of that name, or -1.
+  int map(const char *name) const;
 
   // Instructions that the verifier went through (0 where the kernel does not say: before 5.16).
   uint32_t verified_instructions() const;

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "tables/native_tables.h"
 
-#include "datapath/native/trace.h"
+#include "tables/dry_walk.h"
 
 #include <algorithm>
-#include <iterator>
 
 namespace viaduct::tables {
 
@@ -26,21 +25,6 @@ uint64_t dump(dp::engine *engine, Dump take, uint64_t cursor, size_t limit,
   for (uint32_t i = 0; i < count; i++)
     rows.push_back(Row{keys[i], values[i]});
   return cursor;
-}
-
-static_assert(longest_traced == dp::LONGEST_TRACED);
-
-// The packet, or the fragments that it would be cut into.
-std::vector<std::vector<uint8_t>> packets_of(const dp::frame &frame) {
-  if (frame.longest_piece == 0)
-    return {{frame.data, frame.data + frame.length}};
-  std::vector<std::vector<uint8_t>> packets;
-  dp::fragment fragment{};
-  while (dp::frame_cut(&frame, &fragment)) {
-    auto &packet = packets.emplace_back(fragment.header, std::end(fragment.header));
-    packet.insert(packet.end(), fragment.data, fragment.data + fragment.length);
-  }
-  return packets;
 }
 
 } // namespace
@@ -69,6 +53,10 @@ uint64_t NativeTables::bindings(uint64_t cursor, size_t limit,
                                                         limit, rows);
 }
 
+uint64_t NativeTables::ports(uint64_t cursor, size_t limit, std::vector<PortRow> &rows) const {
+  return dump<PortRow, dp::port_key, dp::port>(engine_, dp::engine_dump_ports, cursor, limit, rows);
+}
+
 Counters NativeTables::counters() const {
   std::array<__u64, dp::REASON_COUNT> sums;
   dp::engine_counters(engine_, sums.data());
@@ -91,24 +79,7 @@ dp::pool_use NativeTables::pool_use(const dp::pool_address &pool) const {
 }
 
 Result<Trace> NativeTables::trace(std::span<const uint8_t> packet, uint32_t now) const {
-  if (packet.empty() || packet.size() > longest_traced)
-    return error("a packet has 1 to {} bytes", longest_traced);
-  dp::frame frame{};
-  frame.data = const_cast<uint8_t *>(packet.data()); // only read
-  frame.length = static_cast<uint32_t>(packet.size());
-  frame.segments = 1;
-  auto walk = std::make_unique<dp::trace>();
-  if (dp::engine_trace(engine_, &frame, now, nullptr, walk.get()) != 0 || walk->lost != 0)
-    return error("not enough memory to trace a packet");
-  Trace trace;
-  trace.verdict = static_cast<dp::verdict>(walk->verdict);
-  trace.reason = static_cast<dp::reason>(walk->reason);
-  trace.notes.assign(walk->note, walk->note + walk->note_count);
-  std::copy(std::begin(walk->counted), std::end(walk->counted), trace.counted.begin());
-  if (trace.verdict == dp::VERDICT_FORWARD)
-    trace.leaves = packets_of(walk->frame);
-  trace.answer.assign(walk->answer.data, walk->answer.data + walk->answer.length);
-  return trace;
+  return dry_walk(engine_, packet, now);
 }
 
 void NativeTables::watch(bool watched) {

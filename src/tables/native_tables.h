@@ -19,12 +19,12 @@ public:
   NativeTables(const NativeTables &) = delete;
   NativeTables &operator=(const NativeTables &) = delete;
 
-  // For the workers; stays ours.
-  dp::engine *engine() const { return engine_; }
+  dp::engine *engine() const override { return engine_; }
 
   // One thread calls these.
   uint64_t sessions(uint64_t cursor, size_t limit, std::vector<SessionRow> &rows) const override;
   uint64_t bindings(uint64_t cursor, size_t limit, std::vector<BindingRow> &rows) const override;
+  uint64_t ports(uint64_t cursor, size_t limit, std::vector<PortRow> &rows) const override;
   Counters counters() const override;
   Usage usage() const override;
   dp::pool_use pool_use(const dp::pool_address &pool) const override;

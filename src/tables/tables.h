@@ -16,6 +16,10 @@
 #include <span>
 #include <vector>
 
+namespace viaduct::dp {
+struct engine;
+}
+
 namespace viaduct::tables {
 
 // The two ends of a binding.
@@ -32,6 +36,11 @@ struct SessionRow {
 struct BindingRow {
   dp::binding_key key;
   dp::binding value;
+};
+
+struct PortRow {
+  dp::port_key key;
+  dp::port value;
 };
 
 using Counters = std::array<uint64_t, dp::REASON_COUNT>;
@@ -64,11 +73,16 @@ class Tables {
 public:
   virtual ~Tables() = default;
 
+  // The native build over these tables, for the workers; stays ours.
+  virtual dp::engine *engine() const = 0;
+
   // Dumps piece by piece. `cursor` is 0 to start and then what the last call returned; 0 comes back
   // when there is no more. Appends at most `limit` rows (64 where it is less: what one step of the
   // cursor needs). Entries made or ended meanwhile may be missed.
   virtual uint64_t sessions(uint64_t cursor, size_t limit, std::vector<SessionRow> &rows) const = 0;
   virtual uint64_t bindings(uint64_t cursor, size_t limit, std::vector<BindingRow> &rows) const = 0;
+
+  virtual uint64_t ports(uint64_t cursor, size_t limit, std::vector<PortRow> &rows) const = 0;
 
   virtual Counters counters() const = 0; // summed over workers, by enum reason
   virtual Usage usage() const = 0;

@@ -6,6 +6,7 @@
 #include "control/requests.h"
 #include "control/trace.h"
 #include "metrics/metrics.h"
+#include "nvi/egress.h"
 #include "nvi/plan.h"
 #include "viaductd/log.h"
 #include "viaductd/policy.h"
@@ -45,6 +46,15 @@ std::vector<std::string> texts(const std::vector<Prefix6> &prefixes) {
   return result;
 }
 
+tables::Wish wish_of(config::Engine engine) {
+  switch (engine) {
+  case config::Engine::bpf:
+    return tables::Wish::bpf;
+  default:
+    return tables::Wish::tun;
+  }
+}
+
 std::string joined(const std::vector<std::string> &words) {
   return fmt::format("{}", fmt::join(words, ","));
 }
@@ -72,7 +82,7 @@ Daemon::~Daemon() {
   tun_.reset();
   control_.reset();
   monitors_.reset();
-  tables_.reset();
+  engine_ = {};
 }
 
 // --- start, in order
@@ -88,7 +98,7 @@ Result<void> Daemon::start() {
     if (auto done = (this->*step)(); !done)
       return done;
   log::info("ready", {{"version", program_version},
-                      {"engine", "tun"},
+                      {"engine", engine_.engine},
                       {"interface", config_.nvi.name},
                       {"workers", workers_->count()},
                       {"offloads", joined(tun_->offloads())},
@@ -106,10 +116,13 @@ Result<void> Daemon::start_loop() {
 }
 
 Result<void> Daemon::start_control() {
-  auto tables = tables::NativeTables::make(config_.nat64.max_sessions);
-  if (!tables)
-    return tables.failure();
-  tables_ = std::move(*tables);
+  auto engine = tables::choose_engine(wish_of(config_.nvi.engine), config_.nat64.max_sessions);
+  if (!engine)
+    return engine.failure();
+  engine_ = std::move(*engine);
+  tables_ = engine_.tables.get();
+  if (!engine_.why_not_bpf.empty())
+    log::warning("engine", {{"engine", engine_.engine}, {"detail", engine_.why_not_bpf}});
   monitors_ = std::make_unique<control::Monitors>(*tables_);
   auto server =
       control::Server::start(*loop_, config_.control.socket,
@@ -153,7 +166,15 @@ Result<void> Daemon::start_workers() {
   if (!workers)
     return workers.failure();
   workers_ = std::move(*workers);
-  return {};
+  return attach_engine();
+}
+
+// From here on the kernel takes the packets, and the workers what it hands up. A program that a
+// predecessor left would go on with tables that nobody has any more.
+Result<void> Daemon::attach_engine() {
+  if (engine_.program >= 0)
+    return nvi::attach_egress(tun_->ifindex(), engine_.program);
+  return tun_->adopted() ? nvi::detach_egress(tun_->ifindex()) : Result<void>();
 }
 
 nvi::Workers::Settings Daemon::worker_settings(const config::Config &config) const {
@@ -297,6 +318,8 @@ Result<void> Daemon::check_reloadable(const config::Config &next) const {
   if (next.nvi.name != config_.nvi.name)
     return error("[nvi] name cannot change by reload (\"{}\" to \"{}\"): restart viaductd",
                  config_.nvi.name, next.nvi.name);
+  if (next.nvi.engine != config_.nvi.engine)
+    return error("[nvi] engine cannot change by reload: restart viaductd");
   if (next.nat64.max_sessions != config_.nat64.max_sessions)
     return error("[nat64] max_sessions cannot change by reload ({} to {}): restart viaductd",
                  config_.nat64.max_sessions, next.nat64.max_sessions);
@@ -466,7 +489,7 @@ std::string Daemon::metrics_text() const {
 
 control::Status Daemon::status() const {
   control::Status status;
-  status.engine = "tun";
+  status.engine = engine_.engine;
   status.interface = config_.nvi.name;
   status.pid = getpid();
   status.uptime_seconds = (monotonic_ns() - started_ns_) / 1'000'000'000U;
@@ -481,6 +504,8 @@ control::Status Daemon::status() const {
         });
   status.prefixes = texts(config_.nat64.prefixes);
   status.usage = tables_->usage();
+  status.handed_up = control::handed_up_share(tables_->counters());
+  status.why_not_bpf = engine_.why_not_bpf;
   if (dns64_) {
     status.dns64.state = dns64::state_name(dns64_->state());
     status.dns64.restarts = dns64_->restarts();

@@ -17,7 +17,7 @@
 #include "nvi/network.h"
 #include "nvi/tun.h"
 #include "nvi/worker.h"
-#include "tables/native_tables.h"
+#include "tables/engine_choice.h"
 #include "viaductd/policy.h"
 
 #include <memory>
@@ -51,6 +51,7 @@ private:
   Result<void> start_control();
   Result<void> start_network();
   Result<void> start_workers();
+  Result<void> attach_engine();
   Result<void> start_dns64();
   Result<void> start_metrics();
   Result<void> start_timers();
@@ -87,7 +88,8 @@ private:
   uint64_t started_ns_ = 0;
 
   std::unique_ptr<EventLoop> loop_;
-  std::unique_ptr<tables::NativeTables> tables_;
+  tables::Chosen engine_;
+  tables::Tables *tables_ = nullptr; // engine_'s
   std::unique_ptr<control::Monitors> monitors_;
   std::unique_ptr<control::Server> control_;
   std::optional<nvi::Network> network_;

@@ -96,6 +96,7 @@ public:
         rows.back().value.sessions = BINDING_DEAD;
     });
   }
+  uint64_t ports(uint64_t, size_t, std::vector<tables::PortRow> &) const override { return 0; }
   tables::Counters counters() const override {
     tables::Counters values{};
     values[dp::REASON_translated_6to4] = 123456;
@@ -144,6 +145,7 @@ public:
     happened.erase(happened.begin(), happened.begin() + static_cast<long>(count));
     return std::exchange(lost_events, 0);
   }
+  dp::engine *engine() const override { return nullptr; }
   Result<void> set_policy(const dp::policy &) override { return {}; }
   bool bind(const tables::BindingEnds &) override { return true; }
   void unbind(const tables::BindingEnds &) override {}

@@ -16,7 +16,7 @@ import pytest  # noqa: E402
 import lab as labs  # noqa: E402
 
 SKIP_CODE = 77
-SECONDS = 110  # a little less than CTest's limit, so that the lab is still taken down
+SECONDS = 380  # a little less than CTest's limit, so that the lab is still taken down
 
 
 def _too_late(*_):

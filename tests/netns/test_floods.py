@@ -33,6 +33,7 @@ def flood(send, packets):
 
 def test_syns_from_everywhere_do_not_disturb_a_transfer(bare_lab):
     lab = bare_lab
+    lab.may_hand_up = True  # each that is refused is to be answered
     body = os.urandom(20_000_000)
     (lab.start_web() / "body").write_bytes(body)
     lab.start_daemon(nat64={"allow": ALLOW, "max_sessions": CEILING,
@@ -63,6 +64,7 @@ def test_syns_from_everywhere_do_not_disturb_a_transfer(bare_lab):
 
 def test_one_subscriber_opens_mappings_without_end(bare_lab):
     lab = bare_lab
+    lab.may_hand_up = True
     lab.client.ip("address", "add", f"{labs.STRANGER}/64", "dev", "eth0", "nodad")
     lab.gateway.ip("address", "add", "2001:db8:bad::1/64", "dev", "lan", "nodad")
     lab.start_daemon(nat64={"allow": ALLOW, "max_sessions_per_subscriber": QUOTA})

@@ -17,7 +17,7 @@ PREFIX = "2001:db8:64:64::"
 PEERS = ipaddress.ip_network("10.77.0.0/16")
 COUNT, NEW = 1000, 200
 PORT = 6881
-IP_PKTINFO = 8
+IP_PKTINFO, SO_RCVBUFFORCE = 8, 33
 
 
 def peer(number):
@@ -81,6 +81,8 @@ def introduced(lab, filtering):
     lab.start_daemon(nat64={"prefix": f"{PREFIX}/96", "filtering": filtering})
     with Swarm(lab.server) as swarm:
         client = udp_socket(lab.client, labs.CLIENT, PORT, timeout=5)
+        # Room for all strangers at once: a datagram that was not copied on its way takes more of it.
+        client.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 20)
         for first in range(0, COUNT, 100):  # by hundreds: no queue on the way overflows
             hundred = range(first, first + 100)
             for number in hundred:

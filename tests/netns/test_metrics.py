@@ -31,7 +31,7 @@ def test_traffic_shows_and_a_reload_moves_the_port(bare_lab):
         connection.talk()
         families = scrape(lab.gateway, "127.0.0.1", 9464)
         value = lambda name, **labels: exposition.value(families, name, **labels)  # noqa: E731
-        assert value("viaduct_build_info", version=lab.show("status")[0]["version"], engine="tun") == 1
+        assert value("viaduct_build_info", version=lab.show("status")[0]["version"], engine=labs.ENGINE) == 1
         assert value("viaduct_sessions_held") == value("viaduct_bindings_held") == 1
         assert value("viaduct_events_total", event="session_made") == 1
         counted = {item["name"]: item["value"] for item in lab.show("counters")}

@@ -17,7 +17,8 @@ COUNTER_FIELDS = {"name": str, "value": int, "kind": str, "help": str}
 STATUS_FIELDS = {"version": str, "engine": str, "interface": str, "pid": int, "uptime_seconds": int,
                  "configuration": str, "workers": int, "offloads": list, "offloads_refused": list,
                  "prefixes": list,
-                 "sessions": int, "sessions_limit": int, "bindings": int, "dns64": dict}
+                 "sessions": int, "sessions_limit": int, "bindings": int, "dns64": dict,
+                 "handed_up": float, "why_not_bpf": str}
 
 
 @pytest.fixture
@@ -111,7 +112,7 @@ def test_status(traffic):
     status = items[0]
     has_fields(status, STATUS_FIELDS)
     has_fields(status["dns64"], {"state": str, "restarts": int, "detail": str})
-    assert status["engine"] == "tun" and status["interface"] == "nvi0"
+    assert status["engine"] == labs.ENGINE and status["interface"] == "nvi0"
     assert status["pid"] == lab.daemon.pid
     assert status["configuration"] == str(lab.config_path)
     assert status["prefixes"] == [f"{labs.PREFIX}/96"]

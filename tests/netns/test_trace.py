@@ -140,9 +140,15 @@ def test_a_packet_out_of_a_capture_of_nvi0(nat_lab):
         client.sendto(b"u" * 100, (TARGET, 7001))
         client.recv(200)
         client.close()
-    labs.wait_for("four packets in the capture", lambda: path.stat().st_size >= 24 + 4 * (16 + 28 + 100))
+    # To nvi0 as IPv6, from it as IPv4, and the answer; BPF takes packets before they are seen to enter.
+    packets = {"tun": 4, "bpf": 2}[labs.ENGINE]
+    labs.wait_for("all packets in the capture",
+                  lambda: path.stat().st_size >= 24 + packets * (16 + 28 + 100))
     capture.stop()
-    # to nvi0 as IPv6, from it as IPv4, and the answer
+    if labs.ENGINE == "bpf":
+        outcome, _ = trace(lab, f"--pcap {path} --packet 2", code=3)
+        assert outcome["reason"] == "not_ours"  # it has been translated already
+        return
     outcome, decisions = trace(lab, f"--pcap {path} --packet 1")
     assert "session_found" in decisions and outcome["leaves"][0]["length"] == 128
     outcome, _ = trace(lab, f"--pcap {path} --packet 3")

@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: MIT
+#include "tables/bpf_tables.h"
+
+#include "tables/dry_walk.h"
+#include "tables/libbpf_words.h"
+
+#include <algorithm>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <cerrno>
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <utility>
+
+namespace viaduct::tables {
+
+namespace {
+
+constexpr size_t SMALLEST_DUMP = 64;
+constexpr size_t LARGEST_DUMP = 4096;
+
+// What one sweep looks at: of a million sessions a quarter each second, so that it takes a tenth of
+// a processor at most. A session may stay that much longer than its timer says.
+constexpr size_t SESSIONS_PER_SWEEP = 262144;
+
+// The dead that are collected before there is a burial: each waits for a grace period.
+constexpr size_t DEAD_AT_ONCE = 65536;
+
+// A piece of a hash map, a whole number of its buckets. The cursor is the kernel's, and one more:
+// 0 starts and ends.
+template <typename Key, typename Value, typename Take>
+uint64_t read_some(int map, uint64_t cursor, size_t limit, const Take &take) {
+  size_t size = std::clamp(limit, SMALLEST_DUMP, LARGEST_DUMP);
+  LIBBPF_OPTS(bpf_map_batch_opts, options);
+  for (;; size *= 2) { // a bucket that does not fit is asked for again
+    std::vector<Key> keys(size);
+    std::vector<Value> values(size);
+    auto count = static_cast<uint32_t>(size);
+    auto from = static_cast<uint32_t>(cursor - 1);
+    uint32_t next = 0;
+    int code = bpf_map_lookup_batch(map, cursor == 0 ? nullptr : &from, &next, keys.data(),
+                                    values.data(), &count, &options);
+    if (code == -ENOSPC)
+      continue;
+    if (code != 0 && code != -ENOENT)
+      return 0;
+    for (uint32_t i = 0; i < count; i++)
+      take(keys[i], values[i]);
+    return code == -ENOENT ? 0 : uint64_t{next} + 1;
+  }
+}
+
+// Calls keeper rows in pieces of KEEPER_ROWS.
+size_t piece_of(size_t rest) {
+  return std::min<size_t>(rest, dp::KEEPER_ROWS);
+}
+
+} // namespace
+
+// --- life
+// -----------------------------------------------------------------------------------------
+
+BpfTables::BpfTables(uint32_t max_sessions, std::unique_ptr<BpfObject> object,
+                     std::unique_ptr<Keeper> keeper)
+    : max_sessions_(max_sessions), object_(std::move(object)), keeper_(std::move(keeper)) {}
+
+Result<std::unique_ptr<BpfTables>> BpfTables::make(uint32_t max_sessions) {
+  auto object = BpfObject::load({.max_sessions = max_sessions});
+  if (!object)
+    return object.failure();
+  auto keeper = Keeper::load(**object);
+  if (!keeper)
+    return keeper.failure();
+  std::unique_ptr<BpfTables> tables(
+      new BpfTables(max_sessions, std::move(*object), std::move(*keeper)));
+  if (auto done = tables->start(); !done)
+    return done.failure();
+  return tables;
+}
+
+Result<void> BpfTables::start() {
+  remote_.context = this;
+  remote_.calls = keeper_->session_calls();
+  remote_.call_size = keeper_->session_call_size();
+  remote_.settle = settle;
+  remote_.find = find;
+  remote_.hints = hints;
+  engine_ = dp::engine_new_remote(&remote_);
+  if (engine_ == nullptr)
+    return error("not enough memory for the workers of the BPF engine");
+  auto take_dead = [](void *context, void *data, size_t size) {
+    if (size >= sizeof(dp::dead_entry))
+      static_cast<BpfTables *>(context)->dead_.push_back(*static_cast<dp::dead_entry *>(data));
+    return 0;
+  };
+  auto take_event = [](void *context, void *data, size_t size) {
+    auto &taking = static_cast<BpfTables *>(context)->taking_;
+    if (size >= sizeof(dp::event))
+      taking.into->push_back(*static_cast<dp::event *>(data));
+    return --taking.left == 0 ? -ECANCELED : 0; // this one is taken, the next one is not
+  };
+  dead_ring_ = ring_buffer__new(object_->dead(), take_dead, this, nullptr);
+  event_ring_ = ring_buffer__new(object_->events(), take_event, this, nullptr);
+  if (dead_ring_ == nullptr || event_ring_ == nullptr)
+    return system_error("cannot read a ring buffer of the BPF programs", errno);
+  return {};
+}
+
+BpfTables::~BpfTables() {
+  ring_buffer__free(dead_ring_);
+  ring_buffer__free(event_ring_);
+  dp::engine_free(engine_);
+}
+
+// --- the native build's way to the maps
+// -----------------------------------------------------------
+
+int BpfTables::settle(void *context, uint32_t slot) {
+  return static_cast<BpfTables *>(context)->keeper_->session(slot) ? 0 : -1;
+}
+
+int BpfTables::find(void *context, dp::remote_table table, const void *key, void *value) {
+  const BpfObject &object = *static_cast<BpfTables *>(context)->object_;
+  int map = -1;
+  switch (table) {
+  case dp::IN_BINDINGS:
+    map = object.bindings();
+    break;
+  case dp::IN_PORTS:
+    map = object.ports();
+    break;
+  case dp::IN_SESSIONS:
+    map = object.sessions();
+    break;
+  case dp::IN_SUBSCRIBERS:
+    map = object.subscribers();
+    break;
+  case dp::IN_PEERS:
+    map = object.peers();
+    break;
+  }
+  return bpf_map_lookup_elem(map, key, value) == 0;
+}
+
+int BpfTables::hints(void *context, uint32_t index, dp::port_hints *copy) {
+  return bpf_map_lookup_elem(static_cast<BpfTables *>(context)->object_->hints(), &index, copy) ==
+         0;
+}
+
+// --- what others see
+// ------------------------------------------------------------------------------
+
+uint64_t BpfTables::sessions(uint64_t cursor, size_t limit, std::vector<SessionRow> &rows) const {
+  return read_some<dp::session_key, dp::session>(
+      object_->sessions(), cursor, limit,
+      [&](const dp::session_key &key, const dp::session &value) {
+        if (value.expires != SESSION_DEAD)
+          rows.push_back({key, value});
+      });
+}
+
+uint64_t BpfTables::bindings(uint64_t cursor, size_t limit, std::vector<BindingRow> &rows) const {
+  return read_some<dp::binding_key, dp::binding>(
+      object_->bindings(), cursor, limit,
+      [&](const dp::binding_key &key, const dp::binding &value) {
+        if (!(value.sessions & BINDING_DEAD))
+          rows.push_back({key, value});
+      });
+}
+
+uint64_t BpfTables::ports(uint64_t cursor, size_t limit, std::vector<PortRow> &rows) const {
+  return read_some<dp::port_key, dp::port>(object_->ports(), cursor, limit,
+                                           [&](const dp::port_key &key, const dp::port &value) {
+                                             rows.push_back({key, value});
+                                           });
+}
+
+Counters BpfTables::counters() const {
+  std::array<__u64, dp::REASON_COUNT> native;
+  dp::engine_counters(engine_, native.data());
+  Counters sums;
+  std::copy(native.begin(), native.end(), sums.begin());
+  std::vector<uint64_t> values(static_cast<size_t>(libbpf_num_possible_cpus()));
+  for (uint32_t reason = 0; reason < dp::REASON_COUNT; reason++)
+    if (bpf_map_lookup_elem(object_->counters(), &reason, values.data()) == 0)
+      for (uint64_t value : values)
+        sums[reason] += value;
+  return sums;
+}
+
+// A map does not say how full it is; what was made and what has ended does.
+Usage BpfTables::usage() const {
+  Counters all = counters();
+  auto held = [&](dp::reason made, dp::reason ended) {
+    return all[made] > all[ended] ? all[made] - all[ended] : 0;
+  };
+  return {.sessions = held(dp::REASON_session_made, dp::REASON_session_ended),
+          .sessions_limit = max_sessions_,
+          .bindings = held(dp::REASON_binding_made, dp::REASON_binding_ended)};
+}
+
+dp::pool_use BpfTables::pool_use(const dp::pool_address &pool) const {
+  dp::pool_use use{};
+  auto hints = std::make_unique<dp::port_hints>();
+  for (uint32_t i = 0; i < dp::PORT_PROTOCOLS; i++) {
+    uint32_t index = pool.slot * uint32_t{dp::PORT_PROTOCOLS} + i;
+    if (bpf_map_lookup_elem(object_->hints(), &index, hints.get()) != 0)
+      continue;
+    use.used[i] = hints->used;
+    use.most[i] = hints->most;
+  }
+  return use;
+}
+
+Result<Trace> BpfTables::trace(std::span<const uint8_t> packet, uint32_t now) const {
+  return dry_walk(engine_, packet, now);
+}
+
+// --- what the daemon changes
+// ----------------------------------------------------------------------
+
+// Until every program that runs now has ended, and every worker has left: a grace period of the
+// kernel's RCU (under which programs of packets run), and one of ours (under which workers run the
+// keeper's).
+void BpfTables::wait_for_everybody() const {
+  syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+  dp::engine_wait(engine_);
+}
+
+// Lost events are counted meanwhile, so that some of that count may be missed.
+void BpfTables::write_settings() {
+  uint32_t zero = 0;
+  settings_.events_lost = events_lost();
+  bpf_map_update_elem(object_->settings(), &zero, &settings_, BPF_ANY);
+}
+
+uint64_t BpfTables::events_lost() const {
+  uint32_t zero = 0;
+  dp::settings now{};
+  bpf_map_lookup_elem(object_->settings(), &zero, &now);
+  return now.events_lost;
+}
+
+// Whoever begins to watch hears nothing of what was before.
+void BpfTables::watch(bool watched) {
+  settings_.watched = watched ? 1 : 0;
+  write_settings();
+  std::vector<dp::event> before;
+  events(SIZE_MAX, before);
+}
+
+uint64_t BpfTables::events(size_t limit, std::vector<dp::event> &events) {
+  taking_ = {&events, limit};
+  if (limit > 0)
+    ring_buffer__consume(event_ring_);
+  uint64_t lost = events_lost();
+  return lost - std::exchange(lost_told_, lost);
+}
+
+Result<void> BpfTables::set_policy(const dp::policy &policy) {
+  uint32_t slot = settings_.policy ^ 1U;
+  if (bpf_map_update_elem(object_->policies(), &slot, &policy, BPF_ANY) != 0)
+    return system_error("cannot write the policy into its BPF map", errno);
+  settings_.policy = slot;
+  write_settings();
+  if (dp::engine_set_policy(engine_, &policy) != 0)
+    return error("not enough memory for a new policy");
+  wait_for_everybody();
+  auto is_in = [&](const dp::pool_address &old) {
+    return std::any_of(policy.pool, policy.pool + policy.pool_count, [&](const auto &pool) {
+      return pool.slot == old.slot && pool.address == old.address;
+    });
+  };
+  auto none = std::make_unique<dp::port_hints>();
+  for (uint32_t i = 0; i < policy_.pool_count; i++) // nobody writes to their hints any more
+    for (uint32_t protocol = 0; !is_in(policy_.pool[i]) && protocol < dp::PORT_PROTOCOLS;
+         protocol++) {
+      uint32_t index = policy_.pool[i].slot * uint32_t{dp::PORT_PROTOCOLS} + protocol;
+      bpf_map_update_elem(object_->hints(), &index, none.get(), BPF_ANY);
+    }
+  policy_ = policy;
+  return {};
+}
+
+bool BpfTables::bind(const BindingEnds &ends) {
+  dp::bind_call &call = keeper_->binding();
+  for (int i = 0; i < 2; i++) {
+    call = {};
+    call.inside = ends.inside;
+    call.outside = ends.outside;
+    if (!keeper_->run_binding() || call.done != 0)
+      return call.done != 0;
+    bury_dead(); // it may be one of them that has the ends
+  }
+  return false;
+}
+
+void BpfTables::unbind(const BindingEnds &ends) {
+  dp::bind_call &call = keeper_->binding();
+  call = {};
+  call.inside = ends.inside;
+  call.unbind = 1;
+  keeper_->run_binding();
+}
+
+// --- the sweep
+// ------------------------------------------------------------------------------------
+
+struct BpfTables::Sweep {
+  uint32_t now;
+  const Keep &keep;
+  const Send &send;
+  uint32_t may_probe = dp::PROBES_PER_SWEEP;
+  uint64_t ended = 0;
+};
+
+// The keeper looks again at what has seemed to be over, and ends it if it is still so.
+void BpfTables::expire_some(Sweep &sweep) {
+  dp::expiries &all = keeper_->expiries();
+  if (all.count == 0)
+    return;
+  all.now = sweep.now;
+  all.may_probe = sweep.may_probe;
+  if (keeper_->run_expiries()) {
+    sweep.may_probe = all.may_probe;
+    for (uint32_t i = 0; i < all.count; i++) {
+      const auto &row = all.row[i];
+      sweep.ended += row.result == dp::SESSION_ENDED;
+      if (row.result != dp::SESSION_PROBE)
+        continue;
+      const dp::frame *probe = dp::engine_probe(engine_, &row.key, &row.session);
+      if (sweep.send && !sweep.send({probe->data, probe->length}))
+        dp::engine_count(engine_, dp::REASON_tun_own_refused);
+    }
+  }
+  all.count = 0;
+  collect_dead();
+  if (dead_.size() >= DEAD_AT_ONCE)
+    bury_dead();
+}
+
+void BpfTables::expire(Sweep &sweep, const std::vector<SessionRow> &rows) {
+  dp::expiries &all = keeper_->expiries();
+  for (const SessionRow &row : rows) {
+    bool refused = sweep.keep && !sweep.keep(row.key, row.value);
+    if (!refused && sweep.now <= row.value.expires)
+      continue;
+    auto &next = all.row[all.count++];
+    next.key = row.key;
+    next.even_if_fresh = refused;
+    if (all.count == dp::KEEPER_ROWS)
+      expire_some(sweep);
+  }
+}
+
+uint64_t BpfTables::sweep(uint32_t now, const Keep &keep, const Send &send) {
+  Sweep sweep{.now = now, .keep = keep, .send = send};
+  dp::sweep_calls calls{};
+  calls.context = &sweep;
+  if (send)
+    calls.send = [](void *context, const dp::frame *frame) {
+      return static_cast<Sweep *>(context)->send({frame->data, frame->length}) ? 0 : -1;
+    };
+  dp::engine_sweep(engine_, now, &calls); // SYNs and fragments that are held
+
+  uint64_t cursor = keep ? 0 : swept_to_;
+  size_t seen = 0;
+  std::vector<SessionRow> rows;
+  keeper_->expiries().count = 0;
+  do {
+    rows.clear();
+    cursor = sessions(cursor, LARGEST_DUMP, rows);
+    expire(sweep, rows);
+    seen += rows.size();
+  } while (cursor != 0 && (keep || seen < SESSIONS_PER_SWEEP));
+  expire_some(sweep);
+  if (!keep)
+    swept_to_ = cursor;
+  bury_dead();
+  return sweep.ended;
+}
+
+// --- the dead
+// -------------------------------------------------------------------------------------
+
+void BpfTables::collect_dead() {
+  ring_buffer__consume(dead_ring_);
+}
+
+// What cannot be buried yet stays in dead_.
+bool BpfTables::bury(bool commit) {
+  dp::burials &all = keeper_->burials();
+  std::vector<dp::dead_entry> left;
+  for (size_t done = 0; done < dead_.size(); done += piece_of(dead_.size() - done)) {
+    size_t piece = piece_of(dead_.size() - done);
+    all.commit = commit;
+    all.count = static_cast<uint32_t>(piece);
+    for (size_t i = 0; i < piece; i++)
+      all.row[i].entry = dead_[done + i];
+    if (!keeper_->run_burials())
+      return false;
+    for (size_t i = 0; i < piece; i++)
+      if (all.row[i].result == dp::BURIAL_LATER ||
+          (!commit && all.row[i].result == dp::BURIAL_DONE))
+        left.push_back(all.row[i].entry);
+  }
+  dead_ = std::move(left);
+  return true;
+}
+
+void BpfTables::bury_dead() {
+  collect_dead();
+  if (dead_.empty() || !bury(false))
+    return;
+  wait_for_everybody();
+  bury(true);
+}
+
+} // namespace viaduct::tables

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+//
+// The session tables of the BPF engine: maps of the kernel, which its programs and the keeper's
+// change and this process only reads. The native build that takes what the programs hand up stands
+// on the same maps (dp::remote_tables).
+#pragma once
+
+#include "datapath/native/native.h"
+#include "tables/bpf_object.h"
+#include "tables/keeper.h"
+#include "tables/tables.h"
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+struct ring_buffer;
+
+namespace viaduct::tables {
+
+class BpfTables final : public Tables {
+public:
+  static Result<std::unique_ptr<BpfTables>> make(uint32_t max_sessions);
+  ~BpfTables() override; // after the engine's workers are freed
+
+  BpfTables(const BpfTables &) = delete;
+  BpfTables &operator=(const BpfTables &) = delete;
+
+  // The program for tc on the interface's egress; stays ours.
+  int program() const { return object_->program(); }
+
+  dp::engine *engine() const override { return engine_; }
+  uint64_t sessions(uint64_t cursor, size_t limit, std::vector<SessionRow> &rows) const override;
+  uint64_t bindings(uint64_t cursor, size_t limit, std::vector<BindingRow> &rows) const override;
+  uint64_t ports(uint64_t cursor, size_t limit, std::vector<PortRow> &rows) const override;
+  Counters counters() const override;
+  Usage usage() const override;
+  dp::pool_use pool_use(const dp::pool_address &pool) const override;
+  Result<Trace> trace(std::span<const uint8_t> packet, uint32_t now) const override;
+  void watch(bool watched) override;
+  uint64_t events(size_t limit, std::vector<dp::event> &events) override;
+  Result<void> set_policy(const dp::policy &policy) override;
+  bool bind(const BindingEnds &ends) override;
+  void unbind(const BindingEnds &ends) override;
+  uint64_t sweep(uint32_t now, const Keep &keep = {}, const Send &send = {}) override;
+
+private:
+  struct Sweep; // one that is under way
+
+  BpfTables(uint32_t max_sessions, std::unique_ptr<BpfObject> object,
+            std::unique_ptr<Keeper> keeper);
+  Result<void> start();
+
+  static int settle(void *context, uint32_t slot);
+  static int find(void *context, dp::remote_table table, const void *key, void *value);
+  static int hints(void *context, uint32_t index, dp::port_hints *copy);
+
+  void expire(Sweep &sweep, const std::vector<SessionRow> &rows);
+  void expire_some(Sweep &sweep);
+  void collect_dead();
+  bool bury(bool commit); // all of dead_; false: the keeper did not run
+  void bury_dead();
+  void wait_for_everybody() const;
+  void write_settings();
+  uint64_t events_lost() const;
+
+  uint32_t max_sessions_;
+  std::unique_ptr<BpfObject> object_;
+  std::unique_ptr<Keeper> keeper_;
+  dp::remote_tables remote_{};
+  dp::engine *engine_ = nullptr;
+  ring_buffer *dead_ring_ = nullptr, *event_ring_ = nullptr;
+  std::vector<dp::dead_entry> dead_; // that wait for their burial
+  dp::policy policy_{};
+  dp::settings settings_{}; // as they were written last
+  uint64_t lost_told_ = 0;  // of settings.events_lost
+  struct {
+    std::vector<dp::event> *into;
+    size_t left;
+  } taking_{};            // where the ring buffer's events go
+  uint64_t swept_to_ = 0; // where the next sweep goes on
+};
+
+} // namespace viaduct::tables
