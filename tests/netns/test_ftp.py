@@ -14,6 +14,7 @@ TARGET = labs.embed(labs.SERVER)
 URL = f"ftp://[{TARGET}]"
 BYTES = 3_000_000
 ENETUNREACH = 101
+CLOSED = 40000  # a port that is not given to anybody
 
 
 @pytest.fixture(scope="module", params=[True, False], ids=["offloads", "no-offloads"])
@@ -25,7 +26,8 @@ def lab(request):
         made.start_listening("ftp", ["/usr/bin/python3", "-B", "-W", "ignore", "-m", "pyftpdlib",
                                      "-i", labs.SERVER, "-p", 21, "-w", "-d", made.files],
                              labs.SERVER, 21)
-        made.start_daemon(nat64={"timeouts": {"tcp_incoming_syn": "1s"}})
+        made.start_daemon(nat64={"pool4": [{"address": labs.POOL, "ports": f"1024-{CLOSED - 1}"}],
+                                 "timeouts": {"tcp_incoming_syn": "1s"}})
         yield made
 
 
@@ -81,5 +83,6 @@ def test_active_mode_names_an_address_that_the_server_has_no_way_to(lab):
 
 def test_active_mode_with_the_pools_address_finds_a_closed_port(lab):
     with _Ftp(lab) as ftp, pytest.raises(ftplib.error_temp, match="^425 "):
-        ftp.sendcmd(f"PORT {labs.POOL.replace('.', ',')},156,64")
-    assert lab.counters()["syn_unanswered"] >= 1
+        ftp.sendcmd(f"PORT {labs.POOL.replace('.', ',')},{CLOSED // 256},{CLOSED % 256}")
+    counters = {name: value for name, value in lab.counters().items() if value}
+    assert counters.get("syn_unanswered"), (counters, lab.show("bindings"))
