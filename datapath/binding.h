@@ -282,7 +282,7 @@ STEP enum insertion port_take(struct packet *p, const struct pool_address *pool,
     NOTE(p, port_taken,
          .a = ENDPOINT4(p->scratch->port_key.pool_address, p->scratch->port_key.pool_port),
          .n = {choice->low, choice->low + (choice->count - 1) * choice->step, choice->step == 2});
-  else if (search.result == EXISTS)
+  if (search.result == EXISTS)
     NOTE(p, port_searched, .a = ADDRESS4(pool->address),
          .n = {choice->low, choice->low + (choice->count - 1) * choice->step, wish != 0});
   return (enum insertion)search.result;
