@@ -17,10 +17,15 @@
 
 /* A packet that comes in between has the last word: it either wins the timer, or finds TRANS and
  * leaves it again. */
-STEP enum expiry session_probe(struct packet *p, struct session *session, __u32 seen) {
+STEP enum expiry session_probe(struct packet *p, const struct session_key *key,
+                               struct session *session, __u32 seen) {
+  (void)key; /* for events only */
   if (!SWAP_IF(session->expires, seen, p->now + p->policy->timeouts.tcp_transitory))
     return SESSION_STAYS;
-  return SWAP_IF(session->state, STATE_ESTABLISHED, STATE_TRANS) ? SESSION_PROBE : SESSION_STAYS;
+  if (!SWAP_IF(session->state, STATE_ESTABLISHED, STATE_TRANS))
+    return SESSION_STAYS;
+  EVENT(p, session_moved, key, session, STATE_ESTABLISHED);
+  return SESSION_PROBE;
 }
 
 /* may_probe: how the caller says that it cannot send any more now. */
@@ -33,7 +38,7 @@ STEP enum expiry session_expire(struct packet *p, const struct session_key *key,
   if (seen == SESSION_DEAD || (!even_if_fresh && p->now <= seen))
     return SESSION_STAYS;
   if (!even_if_fresh && key->protocol == PROTOCOL_TCP && READ(session->state) == STATE_ESTABLISHED)
-    return may_probe ? session_probe(p, session, seen) : SESSION_STAYS;
+    return may_probe ? session_probe(p, key, session, seen) : SESSION_STAYS;
   if (!SWAP_IF(session->expires, seen, SESSION_DEAD))
     return SESSION_STAYS; /* refreshed meanwhile */
 

@@ -8,12 +8,11 @@
 
 #include <bpf/bpf_helpers.h>
 
-#define HEAD_BYTES 256
-#define TARGET_PUNTS 0
-#define PORT_SCAN 65536
 #define EVENT(p, kind, ...) event_##kind(p, __VA_ARGS__)
 #define COUNT_UP(counter) __sync_fetch_and_add(&(counter), 1)
 #define REPEAT(times, call, context) bpf_loop(times, call, context, 0)
+
+#include "datapath/native/target.h"
 
 #include "datapath/packet.h"
 

@@ -181,11 +181,11 @@ struct {
   __uint(max_entries, 2 << 20);
 } events SEC(".maps");
 
-/* Room for one, or NULL. */
-STEP struct event *event_begin(__u32 kind) {
+STEP struct event *event_begin(const struct packet *p, __u32 kind) {
   struct settings *now = settings_find();
   struct event *event;
 
+  (void)p;
   if (!now || !READ(now->watched))
     return NULL;
   event = bpf_ringbuf_reserve(&events, sizeof *event, 0);
@@ -197,40 +197,16 @@ STEP struct event *event_begin(__u32 kind) {
   return event;
 }
 
-STEP void event_of_session(__u32 kind, const struct session_key *key, const struct session *session,
-                           __u8 why, __u32 old_state) {
-  struct event *event = event_begin(kind);
-
-  if (!event)
-    return;
-  event->why = why;
-  event->old_state = (__u8)old_state;
-  event->key = *key;
-  event->session = *session;
+STEP void event_end(const struct packet *p, struct event *event) {
+  (void)p;
   bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 }
 
-STEP void event_of_binding(__u32 kind, const struct binding_key *key,
-                           const struct binding *binding) {
-  struct event *event = event_begin(kind);
-
-  if (!event)
-    return;
-  event->key.pool_address = binding->pool_address;
-  event->key.pool_port = binding->pool_port;
-  event->key.protocol = key->protocol;
-  event->session.inside = key->inside;
-  event->session.inside_port = key->inside_port;
-  bpf_ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+/* As good as one: its fields are read on their own, and who is told of them wants no more. */
+STEP void copy_session(struct session *to, const struct session *from) {
+  *to = *from;
 }
 
-#define event_session_made(p, key, session)                                                        \
-  event_of_session(EVENT_SESSION_MADE, key, session, WHY_NONE, 0)
-#define event_session_moved(p, key, session, from)                                                 \
-  event_of_session(EVENT_SESSION_MOVED, key, session, WHY_NONE, from)
-#define event_session_ended(p, key, session, cleared)                                              \
-  event_of_session(EVENT_SESSION_ENDED, key, session, (cleared) ? WHY_CLEARED : WHY_EXPIRED, 0)
-#define event_binding_made(p, key, binding) event_of_binding(EVENT_BINDING_MADE, key, binding)
-#define event_binding_ended(p, key, binding) event_of_binding(EVENT_BINDING_ENDED, key, binding)
+#include "datapath/event_steps.h"
 
 #endif

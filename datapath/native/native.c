@@ -4,9 +4,6 @@
  */
 #include "datapath/native/native.h"
 
-#include "datapath/native/engine.h"
-#include "datapath/native/target.h"
-
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -14,139 +11,22 @@
 
 #define EVENT(p, kind, ...) event_##kind(p, __VA_ARGS__)
 
-#include "datapath/packet.h"
+#include "datapath/native/worker.h"
 
 #include "datapath/keeper.h"
 #include "datapath/session_call.h"
 
 enum { HINTS_SIZE = PORT_HINTS * sizeof(struct port_hints) };
 
-struct worker {
-  struct engine *engine;
-  struct worker *next;
-  int reader;
-  __u32 slot; /* of remote_tables.calls */
-  bool inside;
-  __u32 now;
-  struct frame *frame; /* the packet under way, for emit */
-  __u32 whole_length;  /* of the datagram that the last fragment has made whole; 0: none */
-  int random_is_fixed;
-  __u32 fixed_random;
-  int random_is_seeded;
-  __u64 random_state;
-  __u32 random_left;
-  __u32 random_pool[256];
-  struct scratch scratch;
-  struct frame answer; /* to the last packet; no length: there is none */
-  __u32 answers_second;
-  __u32 answers_left;
-  __u8 answer_bytes[1280];
-  __u8 head[2 * HEAD_BYTES];
-  __u64 counters[REASON_COUNT];
-  __u32 event_head, event_tail; /* how many were put in, by the worker, and taken out */
-  __u64 events_lost, events_lost_told;
-  struct event *events; /* EVENTS_HELD of them, memory that is used only when somebody watches */
-  __u8 whole[FRAME_HEADROOM + LONGEST_WHOLE];
-};
-
 /* --- what the steps call ---------------------------------------------------------------------- */
-
-static void add_counter(struct worker *worker, __u32 reason, __u64 times) {
-  __u64 *counter = &worker->counters[reason];
-
-  /* One writer, many readers. */
-  __atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + times, __ATOMIC_RELAXED);
-}
 
 STEP void count(const struct packet *p, __u32 reason) {
   add_counter(p->target, reason, 1);
 }
 
-/* --- events: one writer and one reader for each ring -------------------------------------------- */
+#include "datapath/native/event_ring.h"
 
-/* The place of the next one, or NULL: nobody watches, or there is no room. */
-static struct event *event_begin(struct worker *worker) {
-  __u32 head = worker->event_head;
-
-  if (!READ(worker->engine->watched))
-    return NULL;
-  if (head - __atomic_load_n(&worker->event_tail, __ATOMIC_ACQUIRE) == EVENTS_HELD) {
-    WRITE(worker->events_lost, worker->events_lost + 1);
-    return NULL;
-  }
-  return &worker->events[head % EVENTS_HELD];
-}
-
-/* Written by all workers, but only while somebody watches. */
-static __u64 event_order(struct worker *worker) {
-  return ADD(worker->engine->event_order, 1);
-}
-
-static void event_end(struct worker *worker) {
-  __atomic_store_n(&worker->event_head, worker->event_head + 1, __ATOMIC_RELEASE);
-}
-
-static void event_of_session(const struct packet *p, __u32 kind, const struct session_key *key,
-                             const struct session *session, __u8 why, __u32 old_state) {
-  struct event *event = event_begin(p->target);
-
-  if (!event)
-    return;
-  *event = (struct event){.order = event_order(p->target),
-                          .kind = kind,
-                          .why = why,
-                          .old_state = (__u8)old_state,
-                          .key = *key};
-  copy_session(&event->session, session);
-  event_end(p->target);
-}
-
-static void event_of_binding(const struct packet *p, __u32 kind, const struct binding_key *key,
-                             const struct binding *binding) {
-  struct event *event = event_begin(p->target);
-
-  if (!event)
-    return;
-  *event = (struct event){.order = event_order(p->target), .kind = kind};
-  event->key.pool_address = binding->pool_address;
-  event->key.pool_port = binding->pool_port;
-  event->key.protocol = key->protocol;
-  event->session.inside = key->inside;
-  event->session.inside_port = key->inside_port;
-  event_end(p->target);
-}
-
-STEP void event_session_made(const struct packet *p, const struct session_key *key,
-                             const struct session *session) {
-  event_of_session(p, EVENT_SESSION_MADE, key, session, WHY_NONE, 0);
-}
-
-STEP void event_session_moved(const struct packet *p, const struct session_key *key,
-                              const struct session *session, __u32 from) {
-  event_of_session(p, EVENT_SESSION_MOVED, key, session, WHY_NONE, from);
-}
-
-STEP void event_session_ended(const struct packet *p, const struct session_key *key,
-                              const struct session *session, bool cleared) {
-  event_of_session(p, EVENT_SESSION_ENDED, key, session, cleared ? WHY_CLEARED : WHY_EXPIRED, 0);
-}
-
-STEP void event_binding_made(const struct packet *p, const struct binding_key *key,
-                             const struct binding *binding) {
-  event_of_binding(p, EVENT_BINDING_MADE, key, binding);
-}
-
-STEP void event_binding_ended(const struct packet *p, const struct binding_key *key,
-                              const struct binding *binding) {
-  event_of_binding(p, EVENT_BINDING_ENDED, key, binding);
-}
-
-/* The oldest that was not taken out yet, or NULL. */
-static const struct event *oldest_event(const struct worker *worker) {
-  __u32 head = __atomic_load_n(&worker->event_head, __ATOMIC_ACQUIRE);
-
-  return head == worker->event_tail ? NULL : &worker->events[worker->event_tail % EVENTS_HELD];
-}
+#include "datapath/event_steps.h"
 
 #define TABLE_ACCESS(name, table)                                                                  \
   STEP struct name *name##_find(const struct packet *p, const struct name##_key *key) {            \
@@ -409,17 +289,22 @@ static __be32 address_in_slot(const struct policy *policy, __u32 slot) {
   return 0;
 }
 
-static void forget_hints(struct engine *engine, __u32 slot) {
-  struct port_hints *first = engine->hints + (size_t)slot * PORT_PROTOCOLS;
+static void forget_hints(struct port_hints *h) {
+  for (size_t port = 0; port < sizeof h->port; port++)
+    if (READ(h->port[port]) != HINT_NONE) /* pages that were never used stay so */
+      WRITE(h->port[port], HINT_NONE);
+  if (READ(h->used))
+    WRITE(h->used, 0);
+  if (READ(h->most))
+    WRITE(h->most, 0);
+}
 
-  for (struct port_hints *h = first; h < first + PORT_PROTOCOLS; h++) {
-    for (size_t port = 0; port < sizeof h->port; port++)
-      if (READ(h->port[port]) != HINT_NONE) /* pages that were never used stay so */
-        WRITE(h->port[port], HINT_NONE);
-    if (READ(h->used))
-      WRITE(h->used, 0);
-    if (READ(h->most))
-      WRITE(h->most, 0);
+static void forget_address(struct engine *engine, __u32 slot) {
+  for (__u32 i = slot * PORT_PROTOCOLS; i < (slot + 1) * PORT_PROTOCOLS; i++) {
+    if (engine->remote)
+      engine->remote->forget(engine->remote->context, i);
+    else
+      forget_hints(&engine->hints[i]);
   }
 }
 
@@ -435,7 +320,7 @@ int engine_set_policy(struct engine *engine, const struct policy *policy) {
   for (__u32 slot = 0; slot < MAX_POOL; slot++) {
     __be32 address = address_in_slot(old, slot);
     if (address && address != address_in_slot(fresh, slot))
-      forget_hints(engine, slot);
+      forget_address(engine, slot);
   }
   free(old);
   return 0;
@@ -468,47 +353,6 @@ void engine_pool_use(const struct engine *engine, __u8 slot, struct pool_use *us
 void engine_usage(const struct engine *engine, __u32 *sessions, __u32 *bindings) {
   *sessions = __atomic_load_n(&engine->sessions.in_use, __ATOMIC_RELAXED);
   *bindings = __atomic_load_n(&engine->bindings.in_use, __ATOMIC_RELAXED);
-}
-
-/* The worker whose oldest event is the oldest of all, or NULL. */
-static struct worker *next_to_tell(struct engine *engine) {
-  struct worker *found = NULL;
-
-  for (struct worker *w = __atomic_load_n(&engine->workers, __ATOMIC_ACQUIRE); w; w = w->next) {
-    const struct event *event = oldest_event(w);
-    if (event && (!found || event->order < oldest_event(found)->order))
-      found = w;
-  }
-  return found;
-}
-
-__u32 engine_events(struct engine *engine, struct event *events, __u32 limit, __u64 *lost) {
-  __u32 count = 0;
-
-  while (count < limit) {
-    struct worker *worker = next_to_tell(engine);
-    if (!worker)
-      break;
-    events[count++] = *oldest_event(worker);
-    __atomic_store_n(&worker->event_tail, worker->event_tail + 1, __ATOMIC_RELEASE);
-  }
-  for (struct worker *w = __atomic_load_n(&engine->workers, __ATOMIC_ACQUIRE); w; w = w->next) {
-    __u64 missed = READ(w->events_lost);
-    *lost += missed - w->events_lost_told;
-    w->events_lost_told = missed;
-  }
-  return count;
-}
-
-/* Whoever begins to watch hears nothing of what was before. */
-void engine_watch(struct engine *engine, int watched) {
-  for (struct worker *w = __atomic_load_n(&engine->workers, __ATOMIC_ACQUIRE); w && watched;
-       w = w->next) {
-    __atomic_store_n(&w->event_tail, __atomic_load_n(&w->event_head, __ATOMIC_ACQUIRE),
-                     __ATOMIC_RELEASE);
-    w->events_lost_told = READ(w->events_lost);
-  }
-  WRITE(engine->watched, watched != 0);
 }
 
 /* --- workers ---------------------------------------------------------------------------------- */
@@ -625,8 +469,7 @@ enum verdict translate_frame(struct worker *worker, struct frame *frame, enum re
   return v;
 }
 
-/* --- sweep and dumps: the sweeper's thread
- * ----------------------------------------------------------- */
+/* --- sweep and dumps: the sweeper's thread ---------------------------------------------------- */
 
 enum { WALK_BUCKETS = 4096 };
 
@@ -652,7 +495,6 @@ static void sweep_session(void *context, const void *key, void *value) {
     sweep->ended++;
     break;
   case SESSION_PROBE:
-    event_session_moved(&sweep->packet, key, value, STATE_ESTABLISHED);
     sweep->probes++;
     sweep_send(sweep, engine_probe(worker->engine, key, value));
     break;
@@ -763,82 +605,4 @@ void engine_unbind(struct engine *engine, const struct binding_key *key) {
   packet_init(&p, engine->sweeper);
   unbind(&p, key);
   worker_leave(engine->sweeper);
-}
-
-struct dump {
-  __u8 *keys, *values;
-  __u32 key_size, value_size, count, limit;
-  void (*copy)(void *to, const void *from);
-};
-
-static void dump_visit(void *context, const void *key, void *value) {
-  struct dump *dump = context;
-
-  if (dump->count == dump->limit)
-    return;
-  memcpy(dump->keys + (size_t)dump->count * dump->key_size, key, dump->key_size);
-  dump->copy(dump->values + (size_t)dump->count * dump->value_size, value);
-  dump->count++;
-}
-
-/* One bucket after the other, and none that might not fit: chains are far shorter than this. */
-enum { LONGEST_CHAIN = 32 };
-
-static __u64 dump_table(struct engine *engine, struct table *table, __u64 cursor,
-                        struct dump *dump) {
-  dump->key_size = table->key_size;
-  dump->value_size = table->value_size;
-  worker_enter(engine->sweeper);
-  do
-    cursor = table_walk(table, cursor, 1, dump_visit, dump);
-  while (cursor && dump->count + LONGEST_CHAIN <= dump->limit);
-  worker_leave(engine->sweeper);
-  return cursor;
-}
-
-#define DUMP(thing, things)                                                                        \
-  __u64 engine_dump_##things(struct engine *engine, __u64 cursor, struct thing##_key *keys,        \
-                             struct thing *values, __u32 limit, __u32 *count) {                    \
-    struct dump dump = {                                                                           \
-        .keys = (__u8 *)keys, .values = (__u8 *)values, .limit = limit, .copy = copy_##thing};     \
-                                                                                                   \
-    cursor = dump_table(engine, &engine->things, cursor, &dump);                                   \
-    *count = dump.count;                                                                           \
-    return cursor;                                                                                 \
-  }
-
-DUMP(session, sessions)
-DUMP(binding, bindings)
-DUMP(port, ports)
-DUMP(subscriber, subscribers)
-DUMP(peer, peers)
-
-/* --- the given of a packet test
- * --------------------------------------------------------------------- */
-
-static int put(struct table *table, const void *key, const void *value) {
-  return table_insert(table, key, value) == INSERTED ? 0 : -1;
-}
-
-int engine_put_session(struct engine *engine, const struct session_key *key,
-                       const struct session *value) {
-  return put(&engine->sessions, key, value);
-}
-
-int engine_put_binding(struct engine *engine, const struct binding_key *key,
-                       const struct binding *value) {
-  return put(&engine->bindings, key, value);
-}
-
-int engine_put_port(struct engine *engine, const struct port_key *key, const struct port *value) {
-  return put(&engine->ports, key, value);
-}
-
-int engine_put_subscriber(struct engine *engine, const struct subscriber_key *key,
-                          const struct subscriber *value) {
-  return put(&engine->subscribers, key, value);
-}
-
-int engine_put_peer(struct engine *engine, const struct peer_key *key, const struct peer *value) {
-  return put(&engine->peers, key, value);
 }

@@ -56,6 +56,8 @@ struct remote_tables {
   /* Copies an entry. 1, or 0 where there is none. */
   int (*find)(void *context, enum remote_table table, const void *key, void *value);
   int (*hints)(void *context, __u32 index, struct port_hints *copy);
+  /* Empties those at `index`; of the sweeper's thread. */
+  void (*forget)(void *context, __u32 index);
 };
 
 /* Without tables of its own: for what the BPF build hands up. `remote` stays the caller's. */

@@ -58,8 +58,7 @@ size_t piece_of(size_t rest) {
 
 } // namespace
 
-// --- life
-// -----------------------------------------------------------------------------------------
+// --- life --------------------------------------------------------------------------------------
 
 BpfTables::BpfTables(uint32_t max_sessions, std::unique_ptr<BpfObject> object,
                      std::unique_ptr<Keeper> keeper)
@@ -86,6 +85,7 @@ Result<void> BpfTables::start() {
   remote_.settle = settle;
   remote_.find = find;
   remote_.hints = hints;
+  remote_.forget = forget;
   engine_ = dp::engine_new_remote(&remote_);
   if (engine_ == nullptr)
     return error("not enough memory for the workers of the BPF engine");
@@ -113,8 +113,7 @@ BpfTables::~BpfTables() {
   dp::engine_free(engine_);
 }
 
-// --- the native build's way to the maps
-// -----------------------------------------------------------
+// --- the native build's way to the maps --------------------------------------------------------
 
 int BpfTables::settle(void *context, uint32_t slot) {
   return static_cast<BpfTables *>(context)->keeper_->session(slot) ? 0 : -1;
@@ -148,8 +147,13 @@ int BpfTables::hints(void *context, uint32_t index, dp::port_hints *copy) {
          0;
 }
 
-// --- what others see
-// ------------------------------------------------------------------------------
+void BpfTables::forget(void *context, uint32_t index) {
+  auto none = std::make_unique<dp::port_hints>();
+  bpf_map_update_elem(static_cast<BpfTables *>(context)->object_->hints(), &index, none.get(),
+                      BPF_ANY);
+}
+
+// --- what others see ---------------------------------------------------------------------------
 
 uint64_t BpfTables::sessions(uint64_t cursor, size_t limit, std::vector<SessionRow> &rows) const {
   return read_some<dp::session_key, dp::session>(
@@ -217,8 +221,7 @@ Result<Trace> BpfTables::trace(std::span<const uint8_t> packet, uint32_t now) co
   return dry_walk(engine_, packet, now);
 }
 
-// --- what the daemon changes
-// ----------------------------------------------------------------------
+// --- what the daemon changes -------------------------------------------------------------------
 
 // Until every program that runs now has ended, and every worker has left: a grace period of the
 // kernel's RCU (under which programs of packets run), and one of ours (under which workers run the
@@ -264,22 +267,9 @@ Result<void> BpfTables::set_policy(const dp::policy &policy) {
     return system_error("cannot write the policy into its BPF map", errno);
   settings_.policy = slot;
   write_settings();
-  if (dp::engine_set_policy(engine_, &policy) != 0)
-    return error("not enough memory for a new policy");
   wait_for_everybody();
-  auto is_in = [&](const dp::pool_address &old) {
-    return std::any_of(policy.pool, policy.pool + policy.pool_count, [&](const auto &pool) {
-      return pool.slot == old.slot && pool.address == old.address;
-    });
-  };
-  auto none = std::make_unique<dp::port_hints>();
-  for (uint32_t i = 0; i < policy_.pool_count; i++) // nobody writes to their hints any more
-    for (uint32_t protocol = 0; !is_in(policy_.pool[i]) && protocol < dp::PORT_PROTOCOLS;
-         protocol++) {
-      uint32_t index = policy_.pool[i].slot * uint32_t{dp::PORT_PROTOCOLS} + protocol;
-      bpf_map_update_elem(object_->hints(), &index, none.get(), BPF_ANY);
-    }
-  policy_ = policy;
+  if (dp::engine_set_policy(engine_, &policy) != 0) // forgets what the old one's addresses had
+    return error("not enough memory for a new policy");
   return {};
 }
 
@@ -287,6 +277,7 @@ bool BpfTables::bind(const BindingEnds &ends) {
   dp::bind_call &call = keeper_->binding();
   for (int i = 0; i < 2; i++) {
     call = {};
+    call.now = swept_at_;
     call.inside = ends.inside;
     call.outside = ends.outside;
     if (!keeper_->run_binding() || call.done != 0)
@@ -299,13 +290,13 @@ bool BpfTables::bind(const BindingEnds &ends) {
 void BpfTables::unbind(const BindingEnds &ends) {
   dp::bind_call &call = keeper_->binding();
   call = {};
+  call.now = swept_at_;
   call.inside = ends.inside;
   call.unbind = 1;
   keeper_->run_binding();
 }
 
-// --- the sweep
-// ------------------------------------------------------------------------------------
+// --- the sweep ---------------------------------------------------------------------------------
 
 struct BpfTables::Sweep {
   uint32_t now;
@@ -362,6 +353,7 @@ uint64_t BpfTables::sweep(uint32_t now, const Keep &keep, const Send &send) {
     calls.send = [](void *context, const dp::frame *frame) {
       return static_cast<Sweep *>(context)->send({frame->data, frame->length}) ? 0 : -1;
     };
+  swept_at_ = now;
   dp::engine_sweep(engine_, now, &calls); // SYNs and fragments that are held
 
   uint64_t cursor = keep ? 0 : swept_to_;
@@ -381,8 +373,7 @@ uint64_t BpfTables::sweep(uint32_t now, const Keep &keep, const Send &send) {
   return sweep.ended;
 }
 
-// --- the dead
-// -------------------------------------------------------------------------------------
+// --- the dead ----------------------------------------------------------------------------------
 
 void BpfTables::collect_dead() {
   ring_buffer__consume(dead_ring_);

@@ -54,6 +54,7 @@ private:
   static int settle(void *context, uint32_t slot);
   static int find(void *context, dp::remote_table table, const void *key, void *value);
   static int hints(void *context, uint32_t index, dp::port_hints *copy);
+  static void forget(void *context, uint32_t index);
 
   void expire(Sweep &sweep, const std::vector<SessionRow> &rows);
   void expire_some(Sweep &sweep);
@@ -71,14 +72,14 @@ private:
   dp::engine *engine_ = nullptr;
   ring_buffer *dead_ring_ = nullptr, *event_ring_ = nullptr;
   std::vector<dp::dead_entry> dead_; // that wait for their burial
-  dp::policy policy_{};
-  dp::settings settings_{}; // as they were written last
-  uint64_t lost_told_ = 0;  // of settings.events_lost
+  dp::settings settings_{};          // as they were written last
+  uint64_t lost_told_ = 0;           // of settings.events_lost
   struct {
     std::vector<dp::event> *into;
     size_t left;
   } taking_{};            // where the ring buffer's events go
   uint64_t swept_to_ = 0; // where the next sweep goes on
+  uint32_t swept_at_ = 0; // seconds, the steps' clock
 };
 
 } // namespace viaduct::tables

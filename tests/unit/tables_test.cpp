@@ -24,6 +24,7 @@ namespace {
 
 constexpr uint32_t NOW = 1000;
 constexpr uint32_t UDP_TIMEOUT = 300;
+constexpr uint32_t TCP_TIMEOUT = 7440;
 
 dp::policy make_policy() {
   dp::policy policy{};
@@ -31,6 +32,8 @@ dp::policy make_policy() {
   policy.max_sessions_per_subscriber = 100'000;
   policy.icmp_error_rate = 100;
   policy.timeouts.udp = UDP_TIMEOUT;
+  policy.timeouts.tcp_established = TCP_TIMEOUT;
+  policy.timeouts.tcp_transitory = 240;
   policy.subscriber_prefix = 64;
   policy.accounting = 1;
   policy.prefix_count = 1;
@@ -63,9 +66,13 @@ protected:
 
   // A datagram out; what became of it.
   dp::reason send(uint16_t from, uint16_t to, uint32_t now = NOW) {
-    test::Bytes packet = (test::ip6(test::client6, test::pref64(test::server4)) /
-                          test::udp(from, to) / test::payload(4))
-                             .bytes();
+    return carry((test::ip6(test::client6, test::pref64(test::server4)) / test::udp(from, to) /
+                  test::payload(4))
+                     .bytes(),
+                 now);
+  }
+
+  dp::reason carry(const test::Bytes &packet, uint32_t now = NOW) {
     std::array<uint8_t, dp::FRAME_HEADROOM + 128> memory{};
     std::copy(packet.begin(), packet.end(), memory.begin() + dp::FRAME_HEADROOM);
     dp::frame frame{};
@@ -346,6 +353,37 @@ TEST_P(TablesTest, TellsOfEventsInTheirOrderWhileSomebodyWatches) {
   events.clear();
   tables_->events(100, events);
   EXPECT_TRUE(events.empty());
+}
+
+// RFC 6146 3.5.2.2: an established session that has expired moves to TRANS, and is asked.
+TEST_P(TablesTest, TellsOfASessionThatIsAsked) {
+  make(8);
+  ASSERT_EQ(carry((test::ip6(test::client6, test::pref64(test::server4)) /
+                   test::tcp(2000, 80).syn())
+                      .bytes()),
+            dp::REASON_translated_6to4);
+  std::vector<SessionRow> rows;
+  tables_->sessions(0, 64, rows);
+  ASSERT_EQ(rows.size(), 1U);
+  ASSERT_EQ(carry((test::ip4(test::server4, test::pool4) /
+                   test::tcp(80, ntohs(rows[0].key.pool_port)).syn().ack(1))
+                      .bytes()),
+            dp::REASON_translated_4to6);
+  tables_->watch(true);
+  size_t probes = 0;
+  const auto send_probe = [&](std::span<const uint8_t>) {
+    probes++;
+    return true;
+  };
+  tables_->sweep(NOW + TCP_TIMEOUT + 1, {}, send_probe);
+  EXPECT_EQ(probes, 1U);
+  std::vector<dp::event> events;
+  tables_->events(100, events);
+  ASSERT_EQ(events.size(), 1U);
+  EXPECT_EQ(events[0].kind, uint32_t{dp::EVENT_SESSION_MOVED});
+  EXPECT_EQ(events[0].old_state, dp::STATE_ESTABLISHED);
+  EXPECT_EQ(events[0].session.state, dp::STATE_TRANS);
+  EXPECT_EQ(events[0].key.pool_port, rows[0].key.pool_port);
 }
 
 TEST_P(TablesTest, CountsTheEventsThatNobodyCameFor) {
