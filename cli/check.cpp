@@ -8,16 +8,6 @@
 
 namespace viaduct::cli {
 
-void check_options(CLI::App &app, Options &options) {
-  app.add_option("FILE", options.file, "The configuration to check")->required();
-  auto *json = app.add_flag("--json", options.json, "Print the problems as a JSON array")
-                   ->disable_flag_override();
-  app.add_flag("--canonical,--print", options.canonical,
-               "Print the checked configuration with every default filled in")
-      ->disable_flag_override()
-      ->excludes(json);
-}
-
 int check(const Options &options) {
   auto outcome = config::load(options.file);
   Output output;

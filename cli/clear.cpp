@@ -9,29 +9,11 @@
 
 namespace viaduct::cli {
 
-void filter_option(CLI::App &app, Options &options) {
-  app.add_option("--filter", options.filter,
-                 "Only these: terms such as protocol=tcp, inside=2001:db8::/64, "
-                 "outside=203.0.113.10, remote=192.0.2.0/24, port=443, state!=established, with a "
-                 "space between them; all must hold")
-      ->type_name("TERMS")
-      ->expected(1)
-      ->take_all();
-}
-
 nlohmann::json filter_member(const Options &options) {
   auto more = nlohmann::json::object();
   if (!options.filter.empty())
     more["filter"] = fmt::format("{}", fmt::join(options.filter, " "));
   return more;
-}
-
-void clear_options(CLI::App &app, Options &options) {
-  app.add_option("WHAT", options.what, "sessions")->required()->check(CLI::IsMember({"sessions"}));
-  filter_option(app, options);
-  app.add_flag("--all", options.all, "All sessions")->disable_flag_override();
-  app.add_flag("--json", options.json, "Print a JSON array with one object")
-      ->disable_flag_override();
 }
 
 int clear(const Options &options) {

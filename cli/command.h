@@ -5,11 +5,14 @@
 
 #include "base/result.h"
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
+
+namespace CLI {
+class App;
+}
 
 namespace viaduct::cli {
 
@@ -45,7 +48,6 @@ struct Subcommand {
 };
 
 // What the daemon is asked for beside the command: the filter, if there is one.
-void filter_option(CLI::App &app, Options &options);
 nlohmann::json filter_member(const Options &options);
 
 // What makes a counter grow, and what to do: for people, in lines of a terminal's width.

@@ -9,13 +9,6 @@
 
 namespace viaduct::cli {
 
-void doctor_options(CLI::App &app, Options &options) {
-  app.add_option(
-      "FILE", options.file,
-      "The configuration; otherwise the running viaductd's, or /etc/viaduct/viaduct.toml");
-  app.add_flag("--json", options.json, "Print a JSON array of objects")->disable_flag_override();
-}
-
 int doctor(const Options &options) {
   using doctor::Level;
   const doctor::Facts facts = doctor::look({.socket = options.socket, .file = options.file});

@@ -136,11 +136,6 @@ std::string reason_advice(std::string_view causes, std::string_view advice) {
   return paragraph("causes", causes) + paragraph("do", advice);
 }
 
-void explain_options(CLI::App &app, Options &options) {
-  app.add_option("COUNTER", options.reason, "The counter's name; without one, all are listed");
-  app.add_flag("--json", options.json, "Print a JSON array of objects")->disable_flag_override();
-}
-
 int explain(const Options &options) {
   if (options.reason.empty())
     return explain_all(options);

@@ -6,6 +6,7 @@
 
 #include "base/version.h"
 
+#include <CLI/CLI.hpp>
 #include <array>
 #include <csignal>
 #include <sstream>

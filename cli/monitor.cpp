@@ -17,20 +17,6 @@ namespace {
 
 using nlohmann::json;
 
-std::string text(const json &item, const char *name) {
-  auto found = item.find(name);
-  if (found == item.end())
-    return "?";
-  return printable(found->is_string()
-                       ? found->get_ref<const std::string &>()
-                       : found->dump(-1, ' ', false, json::error_handler_t::replace));
-}
-
-std::string text(const json &item, const char *outer, const char *name) {
-  auto found = item.find(outer);
-  return found != item.end() && found->is_object() ? text(*found, name) : "?";
-}
-
 std::string session_text(const json &item) {
   return fmt::format("{} to {} as {}", text(item, "inside", "source"),
                      text(item, "outside", "destination"), text(item, "outside", "source"));
@@ -61,11 +47,6 @@ void end_well(int) {
 }
 
 } // namespace
-
-void monitor_options(CLI::App &app, Options &options) {
-  filter_option(app, options);
-  app.add_flag("--json", options.json, "Print a JSON object a line")->disable_flag_override();
-}
 
 int monitor(const Options &options) {
   constexpr std::chrono::milliseconds for_ever(-1);

@@ -12,6 +12,8 @@ namespace viaduct::cli {
 
 namespace {
 
+using nlohmann::json;
+
 constexpr size_t rows_per_block = 1000;
 
 } // namespace
@@ -37,6 +39,27 @@ std::string printable(std::string_view text) {
       clean.begin(), clean.end(),
       [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; }, '?');
   return clean;
+}
+
+const json &member(const json &item, const char *name) {
+  static const json unknown = "?";
+  auto found = item.find(name);
+  return found == item.end() ? unknown : *found;
+}
+
+std::string text(const json &value) {
+  if (value.is_string())
+    return printable(value.get_ref<const std::string &>());
+  return printable(value.dump(-1, ' ', false, json::error_handler_t::replace));
+}
+
+std::string text(const json &item, const char *name) {
+  return text(member(item, name));
+}
+
+std::string text(const json &item, const char *outer, const char *name) {
+  const json &object = member(item, outer);
+  return object.is_object() ? text(object, name) : "?";
 }
 
 void complain(std::string_view message) {

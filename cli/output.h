@@ -27,6 +27,14 @@ private:
 // What comes from outside must not steer the terminal.
 std::string printable(std::string_view text);
 
+// A member of an item; "?" if the daemon is another version and does not say it.
+const nlohmann::json &member(const nlohmann::json &item, const char *name);
+
+// As words for people: a string as it is, the rest as JSON.
+std::string text(const nlohmann::json &value);
+std::string text(const nlohmann::json &item, const char *name);
+std::string text(const nlohmann::json &item, const char *outer, const char *name);
+
 struct Column {
   const char *title;
   bool right = false; // numbers

@@ -21,28 +21,6 @@ namespace {
 
 using nlohmann::json;
 
-// A member of an item as text; "?" if the daemon is another version and does not say it.
-const json &member(const json &item, const char *name) {
-  static const json unknown = "?";
-  auto found = item.find(name);
-  return found == item.end() ? unknown : *found;
-}
-
-std::string text(const json &value) {
-  if (value.is_string())
-    return printable(value.get_ref<const std::string &>());
-  return printable(value.dump(-1, ' ', false, json::error_handler_t::replace));
-}
-
-std::string text(const json &item, const char *name) {
-  return text(member(item, name));
-}
-
-std::string text(const json &item, const char *outer, const char *name) {
-  const json &object = member(item, outer);
-  return object.is_object() ? text(object, name) : "?";
-}
-
 std::string list_text(const json &item, const char *name) {
   const json &list = member(item, name);
   if (!list.is_array())
@@ -246,19 +224,6 @@ int show_status(const Options &options) {
 }
 
 } // namespace
-
-void show_options(CLI::App &app, Options &options) {
-  app.add_option("WHAT", options.what, "status, sessions, bindings, pools, maps or counters")
-      ->default_str("status")
-      ->check(CLI::IsMember({"status", "sessions", "bindings", "pools", "maps", "counters"}));
-  app.add_flag("--json", options.json, "Print a JSON array of objects")->disable_flag_override();
-  app.add_flag("--all", options.all,
-               "Counters: also those that are zero (with --json they always are)")
-      ->disable_flag_override();
-  filter_option(app, options);
-  app.add_flag("--watch{2}", options.watch,
-               "Again every so many seconds (--watch=SECONDS), until interrupted; 2 if not given");
-}
 
 namespace {
 

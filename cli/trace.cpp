@@ -19,15 +19,6 @@ namespace {
 
 using nlohmann::json;
 
-std::string text(const json &item, const char *name) {
-  auto found = item.find(name);
-  if (found == item.end())
-    return "?";
-  return printable(found->is_string()
-                       ? found->get_ref<const std::string &>()
-                       : found->dump(-1, ' ', false, json::error_handler_t::replace));
-}
-
 bool is_true(const json &item, const char *name) {
   auto found = item.find(name);
   return found != item.end() && *found == true;
@@ -166,20 +157,6 @@ private:
 };
 
 } // namespace
-
-void trace_options(CLI::App &app, Options &options) {
-  app.add_option("PACKET", options.words,
-                 "tcp, udp, icmp or protocol NUMBER; from ADDRESS [port NUMBER]; to ADDRESS "
-                 "[port NUMBER]; ttl, tos, length NUMBER; df; TCP: syn, ack, fin, rst, psh, urg, "
-                 "sequence NUMBER; ICMP: echo, reply, id NUMBER, or an error (no-route, "
-                 "prohibited, host-unreachable, port-unreachable, too-big, ttl-exceeded, or type "
-                 "and code NUMBER; mtu NUMBER) about PACKET")
-      ->type_name("WORDS");
-  app.add_option("--pcap", options.pcap, "A capture, instead of words")->type_name("FILE");
-  app.add_option("--packet", options.packet, "Which packet of the capture; the first is 1")
-      ->type_name("NUMBER");
-  app.add_flag("--json", options.json, "Print a JSON array of objects")->disable_flag_override();
-}
 
 int trace(const Options &options) {
   if (options.words.empty() == options.pcap.empty() ||

@@ -26,10 +26,6 @@ std::string daemon_version(const std::string &socket) {
 
 } // namespace
 
-void version_options(CLI::App &app, Options &options) {
-  app.add_flag("--json", options.json, "Print a JSON array")->disable_flag_override();
-}
-
 int version(const Options &options) {
   std::string running = daemon_version(options.socket);
   Output output;

@@ -8,6 +8,8 @@
 #include <forward.skel.h>
 #include <iostream>
 #include <memory>
+#include <string>
+#include <vector>
 
 namespace viaduct::packetlab {
 
@@ -19,11 +21,6 @@ struct Destroy {
 };
 
 } // namespace
-
-void forward_options(CLI::App &app, Options &options) {
-  app.add_option("device", options.device, "A port")->required();
-  app.add_option("other", options.other_device, "The other port")->required();
-}
 
 Result<void> forward(const Options &options) {
   std::unique_ptr<struct forward, Destroy> program(forward__open_and_load());

@@ -189,25 +189,6 @@ Result<void> send(const Program &program, const Options &options, const Template
 
 } // namespace
 
-void generate_options(CLI::App &app, Options &options) {
-  app.add_option("device", options.device, "The port it sends through")->required();
-  app.add_option("target", options.target, "The destination: IPv6 or IPv4")->required();
-  app.add_option("--to", options.to, "MAC address of the next hop")->required();
-  app.add_option("--flows", options.flows, "Sources; 0: each frame has another one")
-      ->capture_default_str();
-  app.add_option("--first", options.first, "Which flow is the first");
-  auto *frames = app.add_option("--frames", options.frames, "How many frames")
-                     ->check(CLI::Range(1, INT32_MAX));
-  app.add_option("--seconds", options.seconds, "Or for how long")
-      ->excludes(frames)
-      ->check(CLI::Range(0.01, 60.0));
-  app.add_option("--batch", options.batch, "Frames that leave together")
-      ->check(CLI::Range(1, 256))
-      ->capture_default_str();
-  app.add_option("--rate", options.rate, "Frames a second; 0: as many as can be");
-  app.add_flag("--stamp", options.stamp, "Write the time of sending into each frame");
-}
-
 Result<void> generate(const Options &options) {
   if (options.frames == 0 && options.seconds == 0)
     return error("either --frames or --seconds must be given");

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 //
-// packetlab: a table of subcommands; each has its own file.
+// packetlab: a table of subcommands; each has its own file. Their command lines stand here, since
+// CLI11 takes its time to compile.
 #include "packetlab.h"
 
+#include <CLI/CLI.hpp>
 #include <array>
 #include <bpf/libbpf.h>
 #include <cerrno>
@@ -26,6 +28,35 @@ Result<void> good(const char *what, int code) {
 }
 
 namespace {
+
+void generate_options(CLI::App &app, Options &options) {
+  app.add_option("device", options.device, "The port it sends through")->required();
+  app.add_option("target", options.target, "The destination: IPv6 or IPv4")->required();
+  app.add_option("--to", options.to, "MAC address of the next hop")->required();
+  app.add_option("--flows", options.flows, "Sources; 0: each frame has another one")
+      ->capture_default_str();
+  app.add_option("--first", options.first, "Which flow is the first");
+  auto *frames = app.add_option("--frames", options.frames, "How many frames")
+                     ->check(CLI::Range(1, INT32_MAX));
+  app.add_option("--seconds", options.seconds, "Or for how long")
+      ->excludes(frames)
+      ->check(CLI::Range(0.01, 60.0));
+  app.add_option("--batch", options.batch, "Frames that leave together")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
+  app.add_option("--rate", options.rate, "Frames a second; 0: as many as can be");
+  app.add_flag("--stamp", options.stamp, "Write the time of sending into each frame");
+}
+
+void sink_options(CLI::App &app, Options &options) {
+  app.add_option("device", options.device, "The port")->required();
+  app.add_flag("--verify", options.verify, "Calculate every checksum anew and count wrong ones");
+}
+
+void forward_options(CLI::App &app, Options &options) {
+  app.add_option("device", options.device, "A port")->required();
+  app.add_option("other", options.other_device, "The other port")->required();
+}
 
 struct Subcommand {
   const char *name;

@@ -6,7 +6,6 @@
 
 #include "base/result.h"
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
 #include <string>
 
@@ -27,15 +26,9 @@ struct Options {
   bool verify = false;
 };
 
-void generate_options(CLI::App &app, Options &options);
 Result<void> generate(const Options &options);
-
-void sink_options(CLI::App &app, Options &options);
 Result<void> sink(const Options &options);
-
-void forward_options(CLI::App &app, Options &options);
 Result<void> forward(const Options &options);
-
 Result<void> time_steps(const Options &options);
 
 Result<int> interface_index(const std::string &device);

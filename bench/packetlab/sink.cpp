@@ -66,11 +66,6 @@ std::string latencies(const Program &program) {
 
 } // namespace
 
-void sink_options(CLI::App &app, Options &options) {
-  app.add_option("device", options.device, "The port")->required();
-  app.add_flag("--verify", options.verify, "Calculate every checksum anew and count wrong ones");
-}
-
 Result<void> sink(const Options &options) {
   auto port = interface_index(options.device);
   if (!port)

@@ -225,19 +225,12 @@ bool Filter::matches(const dp::binding_key &key, const dp::binding &value) const
   return matches(row);
 }
 
-bool Filter::matches_binding(const dp::session_key &key, const dp::session &value) const {
-  bool of_sessions = std::any_of(terms_.begin(), terms_.end(), [](const Term &term) {
-    return std::none_of(keys.begin(), keys.end(), [&term](const KeyName &known) {
+bool Filter::may_match_bindings() const {
+  return std::all_of(terms_.begin(), terms_.end(), [](const Term &term) {
+    return std::any_of(keys.begin(), keys.end(), [&term](const KeyName &known) {
       return known.key == term.key && known.of_bindings;
     });
   });
-  Row row;
-  row.protocol = key.protocol;
-  row.inside = Ipv6::from_bytes(std::span<const uint8_t, 16>(value.inside.byte));
-  row.outside = Ipv4::from_network_order(key.pool_address);
-  row.inside_port = be16toh(value.inside_port);
-  row.outside_port = be16toh(key.pool_port);
-  return !of_sessions && matches(row);
 }
 
 } // namespace viaduct::control

@@ -31,8 +31,8 @@ public:
   bool matches(const dp::session_key &key, const dp::session &value) const;
   bool matches(const dp::binding_key &key, const dp::binding &value) const;
 
-  // An event of a binding, under a filter for sessions: terms that bindings do not have keep it out.
-  bool matches_binding(const dp::session_key &key, const dp::session &value) const;
+  // Of a filter for sessions: whether it has no terms that bindings do not have.
+  bool may_match_bindings() const;
 
   enum class Key {
     protocol,

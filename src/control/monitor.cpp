@@ -18,9 +18,21 @@ bool is_of_binding(const dp::event &event) {
   return event.kind == dp::EVENT_BINDING_MADE || event.kind == dp::EVENT_BINDING_ENDED;
 }
 
+tables::BindingRow binding_of(const dp::event &event) {
+  tables::BindingRow row{};
+  row.key.inside = event.session.inside;
+  row.key.inside_port = event.session.inside_port;
+  row.key.protocol = event.key.protocol;
+  row.value.pool_address = event.key.pool_address;
+  row.value.pool_port = event.key.pool_port;
+  return row;
+}
+
 bool matches(const Filter &filter, const dp::event &event) {
-  return is_of_binding(event) ? filter.matches_binding(event.key, event.session)
-                              : filter.matches(event.key, event.session);
+  if (!is_of_binding(event))
+    return filter.matches(event.key, event.session);
+  tables::BindingRow row = binding_of(event);
+  return filter.may_match_bindings() && filter.matches(row.key, row.value);
 }
 
 // "2026-11-21T11:40:05.123Z"
@@ -35,13 +47,7 @@ std::string time_text(std::chrono::system_clock::time_point when) {
 }
 
 json binding_event_item(const dp::event &event) {
-  tables::BindingRow row{};
-  row.key.inside = event.session.inside;
-  row.key.inside_port = event.session.inside_port;
-  row.key.protocol = event.key.protocol;
-  row.value.pool_address = event.key.pool_address;
-  row.value.pool_port = event.key.pool_port;
-  json item = binding_item(row);
+  json item = binding_item(binding_of(event));
   item.erase("sessions");
   return item;
 }
