@@ -550,25 +550,6 @@ TEST_F(WorkersTest, SleepWhenTheQueueIsGone) {
   EXPECT_LT(stopping(), QUICK);
 }
 
-// However long a queue may be asked again: with a packet now and then it is not.
-TEST_F(WorkersTest, SleepWhenThereIsLittleToDo) {
-  start(1, {std::chrono::microseconds(1000)});
-  auto used = [] {
-    timespec now{};
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return milliseconds(now.tv_sec * 1000 + now.tv_nsec / 1'000'000);
-  };
-  for (int i = 0; i < 50; i++) // all at once: from now on asking seems to pay
-    ASSERT_TRUE(put(datagram(1000)));
-  milliseconds before = used();
-  for (int i = 0; i < 60; i++) {
-    std::this_thread::sleep_for(milliseconds(5));
-    ASSERT_TRUE(put(datagram(1000)));
-  }
-  EXPECT_TRUE(reaches(dp::REASON_translated_6to4, 110));
-  EXPECT_LT(used() - before, milliseconds(40)); // 60 when each time were spent in full
-}
-
 class IgnoreSigpipe : public testing::Environment {
   void SetUp() override { signal(SIGPIPE, SIG_IGN); }
 };
