@@ -9,6 +9,7 @@ std::span<const Check> checks() {
   static constexpr auto table = std::to_array<Check>({
       {"configuration", check_configuration},
       {"daemon", check_daemon},
+      {"engine", check_engine},
       // the machine
       {"kernel", check_kernel},
       {"tun", check_tun},

@@ -62,6 +62,7 @@ Finding check_source_nat(const Facts &facts);
 // checks_daemon.cpp
 Finding check_configuration(const Facts &facts);
 Finding check_daemon(const Facts &facts);
+Finding check_engine(const Facts &facts);
 Finding check_sessions(const Facts &facts);
 Finding check_ports(const Facts &facts);
 Finding check_resolver(const Facts &facts);

@@ -41,6 +41,28 @@ Finding check_daemon(const Facts &facts) {
   return ok(fmt::format("viaductd {} runs, process {}", daemon.version, daemon.pid));
 }
 
+// Which engine carries the traffic, and whether it is the one that was meant to.
+Finding check_engine(const Facts &facts) {
+  constexpr double much = 0.01; // what is handed up costs as much as the tun engine
+  if (!runs(facts))
+    return skip(not_running);
+  const Running &daemon = facts.daemon;
+  if (daemon.engine.empty())
+    return skip("viaductd does not say which engine it runs");
+  if (!daemon.why_not_bpf.empty())
+    return warn(
+        fmt::format("the {} engine runs, since BPF did not: {}", daemon.engine, daemon.why_not_bpf),
+        "mend that and restart viaductd, or say [nvi] engine = \"tun\" if it is meant to be so");
+  if (daemon.engine != "bpf")
+    return ok(fmt::format("the {} engine runs", daemon.engine));
+  std::string text = fmt::format("the bpf engine runs, {:.2f} % of packets were handed up",
+                                 100 * daemon.handed_up);
+  if (daemon.handed_up > much)
+    return warn(text, "viaduct show counters says why (punt_...): mostly fragments, ICMP errors that "
+                      "do not fit, or packets to be answered");
+  return ok(text);
+}
+
 Finding check_sessions(const Facts &facts) {
   if (!runs(facts))
     return skip(not_running);

@@ -41,13 +41,26 @@ Finding check_tun(const Facts &facts) {
 }
 
 // The engine that carries traffic needs none of it, so nothing here is a fault.
+// Without BPF the tun engine is what is left, unless BPF was asked for.
 Finding check_bpf(const Facts &facts) {
-  const char *types = facts.btf ? "type information (BTF) is there" : "no type information (BTF)";
+  if (!facts.config)
+    return skip(no_configuration);
+  const auto wanted = facts.config->nvi.engine;
+  if (wanted == config::Engine::tun)
+    return ok("not needed: [nvi] engine = \"tun\"");
+  if (!facts.bpf && facts.bpf_unknown)
+    return skip(facts.bpf.failure().message);
+  if (!facts.bpf && wanted == config::Engine::bpf)
+    return fail(facts.bpf.failure().message,
+                "a kernel with CONFIG_BPF_SYSCALL and CONFIG_NET_CLS_BPF, or [nvi] engine = \"auto\"");
   if (!facts.bpf)
-    return skip(fmt::format("{}; {}; only the tun engine carries traffic in this version", types,
-                            facts.bpf.failure().message));
-  return ok(
-      fmt::format("programs load; {}; only the tun engine carries traffic in this version", types));
+    return warn(facts.bpf.failure().message + ": the tun engine will carry the traffic",
+                "a kernel with CONFIG_BPF_SYSCALL and CONFIG_NET_CLS_BPF, or say [nvi] engine = "
+                "\"tun\"");
+  if (auto jit = facts.sysctl("net/core/bpf_jit_enable"); jit && *jit == "0")
+    return warn("programs load, but are interpreted: several times slower",
+                "sysctl -w net.core.bpf_jit_enable=1, then restart viaductd");
+  return ok("programs load");
 }
 
 Finding check_memory(const Facts &facts) {

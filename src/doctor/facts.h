@@ -31,6 +31,8 @@ struct PoolUse {
 struct Running {
   std::string version, interface, configuration;
   int64_t pid = 0;
+  std::string engine, why_not_bpf; // why_not_bpf: where "auto" had to take the other one
+  double handed_up = 0;            // of all packets, by the programs in the kernel: 0 to 1
   std::vector<std::string> offloads;
   uint64_t sessions = 0, sessions_limit = 0;
   std::string dns64_state, dns64_detail;
@@ -126,8 +128,8 @@ struct Facts {
   std::string program_version;
   std::string kernel;
   Result<TunDevice> tun = error("not looked at");
-  bool btf = false;
-  Result<void> bpf = error("not looked at");                      // whether a program loads
+  Result<void> bpf = error("not looked at"); // whether a program loads
+  bool bpf_unknown = true;                   // who looked may not load any
   std::function<Result<std::string>(const std::string &)> sysctl; // below /proc/sys
   bool socket_folder = false; // the folder of the control socket is there
   Result<Network> network = error("not looked at");

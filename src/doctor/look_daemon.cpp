@@ -91,6 +91,10 @@ void take_status(const json &status, Running &daemon) {
   daemon.pid = static_cast<int64_t>(number_of(status, "pid"));
   daemon.sessions = number_of(status, "sessions");
   daemon.sessions_limit = number_of(status, "sessions_limit");
+  daemon.engine = text_of(status, "engine");
+  daemon.why_not_bpf = text_of(status, "why_not_bpf");
+  if (auto share = status.find("handed_up"); share != status.end() && share->is_number())
+    daemon.handed_up = share->get<double>();
   if (auto list = status.find("offloads"); list != status.end() && list->is_array())
     for (const json &word : *list)
       if (word.is_string())

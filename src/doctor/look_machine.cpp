@@ -39,7 +39,7 @@ Result<TunDevice> look_at_tun() {
 }
 
 // The smallest program of the kind that the engine would be: return 0. It is gone at once.
-Result<void> load_a_program() {
+Result<void> load_a_program(bool &unknown) {
   const std::array<bpf_insn, 2> program = {
       bpf_insn{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0},
       bpf_insn{.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
@@ -50,9 +50,10 @@ Result<void> load_a_program() {
   request.insn_cnt = program.size();
   request.license = reinterpret_cast<uintptr_t>(licence);
   const Fd fd(static_cast<int>(syscall(SYS_bpf, BPF_PROG_LOAD, &request, sizeof request)));
+  unknown = !fd && errno == EPERM;
   if (fd)
     return {};
-  return errno == EPERM ? error("whether a program loads needs root to know")
+  return unknown ? error("whether a program loads needs root to know")
                         : system_error("no program loads", errno);
 }
 
@@ -119,8 +120,7 @@ void look_at_machine(Facts &facts) {
   if (uname(&name) == 0)
     facts.kernel = name.release;
   facts.tun = look_at_tun();
-  facts.btf = access("/sys/kernel/btf/vmlinux", R_OK) == 0;
-  facts.bpf = load_a_program();
+  facts.bpf = load_a_program(facts.bpf_unknown);
   facts.memory = look_at_memory(facts);
   facts.conntrack = look_at_conntrack();
   facts.clock = look_at_clock();

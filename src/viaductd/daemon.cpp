@@ -50,9 +50,12 @@ tables::Wish wish_of(config::Engine engine) {
   switch (engine) {
   case config::Engine::bpf:
     return tables::Wish::bpf;
-  default:
+  case config::Engine::tun:
     return tables::Wish::tun;
+  case config::Engine::automatic:
+    break;
   }
+  return tables::Wish::bpf_if_it_loads;
 }
 
 std::string joined(const std::vector<std::string> &words) {
@@ -122,7 +125,7 @@ Result<void> Daemon::start_control() {
   engine_ = std::move(*engine);
   tables_ = engine_.tables.get();
   if (!engine_.why_not_bpf.empty())
-    log::warning("engine", {{"engine", engine_.engine}, {"detail", engine_.why_not_bpf}});
+    log::warning("engine", {{"engine", engine_.engine}, {"why_not_bpf", engine_.why_not_bpf}});
   monitors_ = std::make_unique<control::Monitors>(*tables_);
   auto server =
       control::Server::start(*loop_, config_.control.socket,

@@ -248,12 +248,14 @@ def test_no_answer_from_the_resolver(lab):
 
 def test_without_root(lab):
     """What needs root says so, and nothing fails because of it."""
+    lab.write_config(nvi={"engine": "auto"}, dns64=lab.DNS64)
     code, lines = doctor(lab, wrapper=["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
                                        "--bounding-set=-all", "--inh-caps=-all"])
     assert (code, sick(lines)) == (GOOD, {}), lines
     for name in ("daemon", "forward chain", "source nat", "bpf"):
         assert lines[name]["level"] == "skip", lines[name]
     assert "root" in lines["daemon"]["text"] and "root" in lines["forward chain"]["text"]
+    lab.write_config(dns64=lab.DNS64)
 
 
 def test_another_configuration_than_the_running_one(lab):

@@ -39,6 +39,7 @@ struct Doctor : testing::Test {
     facts.program_version = facts.daemon.version = "1.2.3";
     facts.daemon.interface = "nvi0";
     facts.daemon.configuration = "viaduct.toml";
+    facts.daemon.engine = "bpf";
     facts.daemon.offloads = {"csum", "tso4", "tso6"};
     facts.daemon.sessions = 100;
     facts.daemon.sessions_limit = 1000;
@@ -47,8 +48,8 @@ struct Doctor : testing::Test {
     facts.daemon.files = Running::Files{20, 1024};
     facts.kernel = "6.1.0-28-amd64";
     facts.tun = TunDevice{true, true, true};
-    facts.btf = true;
     facts.bpf = Result<void>();
+    facts.bpf_unknown = false;
     facts.sysctl = [this](const std::string &name) -> Result<std::string> {
       auto found = settings.find(name);
       return found == settings.end() ? Result<std::string>(error("no {}", name)) : found->second;
@@ -141,7 +142,7 @@ TEST_F(Doctor, LooksAtAMachineBeforeTheFirstStart) {
   for (const Check &check : checks())
     levels[check.name] = check.examine(facts).level;
   EXPECT_EQ(levels["daemon"], Level::warn);
-  for (const char *unknown : {"files", "sessions", "ports", "dns64"}) {
+  for (const char *unknown : {"engine", "files", "sessions", "ports", "dns64"}) {
     EXPECT_EQ(levels[unknown], Level::skip) << unknown;
     levels.erase(unknown);
   }
@@ -235,10 +236,37 @@ TEST_F(Doctor, TunThatIsMissing) {
   only("tun", Level::skip, {"root"});
 }
 
-TEST_F(Doctor, BpfIsNotNeededYet) {
+TEST_F(Doctor, BpfThatDoesNotLoad) {
   facts.bpf = error("no program loads: Operation not supported");
-  facts.btf = false;
-  only("bpf", Level::skip, {"no program loads", "BTF", "tun engine"});
+  only("bpf", Level::warn, {"no program loads", "tun engine", "CONFIG_BPF_SYSCALL"});
+  facts.config->nvi.engine = config::Engine::bpf;
+  only("bpf", Level::fail, {"no program loads", "auto"});
+  facts.config->nvi.engine = config::Engine::tun;
+  only("bpf", Level::ok, {"not needed"});
+  facts.config->nvi.engine = config::Engine::automatic;
+  facts.bpf_unknown = true;
+  only("bpf", Level::skip, {"no program loads"});
+}
+
+TEST_F(Doctor, BpfThatIsInterpreted) {
+  settings["net/core/bpf_jit_enable"] = "0";
+  only("bpf", Level::warn, {"interpreted", "bpf_jit_enable=1"});
+  settings["net/core/bpf_jit_enable"] = "1";
+  only("bpf", Level::ok, {"load"});
+}
+
+TEST_F(Doctor, AnEngineThatWasNotMeant) {
+  facts.daemon.engine = "tun";
+  only("engine", Level::ok, {"tun"});
+  facts.daemon.why_not_bpf = "the kernel refused the BPF programs: Permission denied";
+  only("engine", Level::warn, {"tun", "Permission denied", "restart viaductd"});
+}
+
+TEST_F(Doctor, MuchThatIsHandedUp) {
+  facts.daemon.handed_up = 0.01;
+  only("engine", Level::ok, {"1.00 %"});
+  facts.daemon.handed_up = 0.25;
+  only("engine", Level::warn, {"25.00 %", "show counters"});
 }
 
 TEST_F(Doctor, TablesLargerThanTheMemory) {
