@@ -358,10 +358,10 @@ TEST_P(TablesTest, TellsOfEventsInTheirOrderWhileSomebodyWatches) {
 // RFC 6146 3.5.2.2: an established session that has expired moves to TRANS, and is asked.
 TEST_P(TablesTest, TellsOfASessionThatIsAsked) {
   make(8);
-  ASSERT_EQ(carry((test::ip6(test::client6, test::pref64(test::server4)) /
-                   test::tcp(2000, 80).syn())
-                      .bytes()),
-            dp::REASON_translated_6to4);
+  ASSERT_EQ(
+      carry((test::ip6(test::client6, test::pref64(test::server4)) / test::tcp(2000, 80).syn())
+                .bytes()),
+      dp::REASON_translated_6to4);
   std::vector<SessionRow> rows;
   tables_->sessions(0, 64, rows);
   ASSERT_EQ(rows.size(), 1U);
