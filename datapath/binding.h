@@ -302,17 +302,27 @@ STEP struct port_hints *hints_of_port_key(struct packet *p) {
 /* p->scratch->port_key has just been inserted: it is counted, and how many that makes at most. */
 STEP void port_taken(struct packet *p) {
   struct port_hints *hints = hints_of_port_key(p);
+  __u8 *own;
   __u32 used;
 
   if (!hints)
     return;
-  WRITE(*hint_of(hints, HOST16(p->scratch->port_key.pool_port)), HINT_IN_USE);
+  own = hint_of(hints, HOST16(p->scratch->port_key.pool_port));
+  p->scratch->port_choice.before = READ(*own);
+  WRITE(*own, HINT_IN_USE);
   used = ADD(hints->used, 1) + 1;
   for (int i = 0; i < 4; i++) {
     __u32 most = READ(hints->most);
     if (most >= used || SWAP_IF(hints->most, most, used))
       break;
   }
+}
+
+/* For a port that was taken in vain: it goes on resting, if it did. */
+STEP __u8 hint_before(const struct packet *p) {
+  __u8 before = (__u8)p->scratch->port_choice.before;
+
+  return before == HINT_IN_USE ? HINT_NONE : before;
 }
 
 /* Gives p->scratch->port_key back. The hint first: behind it, whoever takes the port writes his.
@@ -409,11 +419,11 @@ STEP enum verdict binding_make(struct packet *p, __be32 pool_address, struct bin
     break;
   case EXISTS:
     count(p, REASON_race_lost);
-    port_give_back(p, HINT_NONE);
+    port_give_back(p, hint_before(p));
     subscriber_release_binding(p, &s->binding_key, p->policy->subscriber_prefix);
     break;
   default:
-    port_give_back(p, HINT_NONE);
+    port_give_back(p, hint_before(p));
     subscriber_release_binding(p, &s->binding_key, p->policy->subscriber_prefix);
     return drop(p, REASON_table_full);
   }
@@ -421,7 +431,8 @@ STEP enum verdict binding_make(struct packet *p, __be32 pool_address, struct bin
   return *made ? VERDICT_NEXT : drop(p, REASON_dying);
 }
 
-/* One session less; the last one takes the binding with it. A port that was used rests. */
+/* One session less; the last one takes the binding with it. A port that was used rests; one that this
+ * packet took in vain is as before. */
 STEP void binding_release(struct packet *p, const struct binding_key *key, struct binding *binding,
                           bool used) {
   struct port_key *port_key = &p->scratch->port_key;
@@ -434,7 +445,7 @@ STEP void binding_release(struct packet *p, const struct binding_key *key, struc
     return;
   subscriber_release_binding(p, key, binding->subscriber_prefix);
   binding_remove(p, key);
-  port_give_back(p, used ? (__u8)rest_tick(p->now) : HINT_NONE);
+  port_give_back(p, used ? (__u8)rest_tick(p->now) : hint_before(p));
   count(p, REASON_binding_ended);
   EVENT(p, binding_ended, key, binding);
 }

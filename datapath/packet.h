@@ -170,7 +170,8 @@ struct scratch {
     __u32 low;
     __u32 count;
     __u32 step;
-    __u32 hints; /* index */
+    __u32 hints;  /* index */
+    __u32 before; /* what the hint of the port that this packet took said */
   } port_choice;
 
   struct binding_key binding_key;
@@ -227,6 +228,7 @@ STEP void packet_start(struct packet *p, struct scratch *scratch) {
   p->prefix = &scratch->prefix;
   look_at(p, &scratch->packet);
   *headers = (struct headers){};
+  scratch->port_choice.before = HINT_NONE;
 }
 
 /* Transport header and payload, of the packets on the wire: a super-packet is judged by its

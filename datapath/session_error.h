@@ -98,8 +98,6 @@ STEP enum verdict session_error_outbound(struct packet *p) {
 STEP enum verdict session_error(struct packet *p) {
   if (p->scratch->inside.headers.opaque) /* a later fragment, or a protocol without ports */
     return drop(p, REASON_inner_packet);
-  if (p->scratch->inside.headers.opaque)
-    return drop(p, REASON_inner_packet); /* no session has such packets */
   return p->headers->family == FAMILY_6 ? session_error_outbound(p) : session_error_inbound(p);
 }
 

@@ -185,18 +185,28 @@ int frame_cut(const struct frame *frame, struct fragment *fragment) {
 
 /* --- engine ----------------------------------------------------------------------------------- */
 
-static struct worker *worker_make(struct engine *engine) {
+/* One that its thread has given back; its slot and its counters stay. */
+static struct worker *worker_again(struct engine *engine) {
+  for (struct worker *w = __atomic_load_n(&engine->workers, __ATOMIC_ACQUIRE); w; w = w->next)
+    if (READ(w->taken) == 0 && SWAP_IF(w->taken, 0, 1))
+      return w;
+  return NULL;
+}
+
+static void worker_give_back(struct worker *worker) {
+  __atomic_store_n(&worker->taken, 0, __ATOMIC_RELEASE);
+}
+
+static struct worker *worker_first(struct engine *engine) {
   struct worker *worker = calloc(1, sizeof *worker);
 
   if (!worker)
     return NULL;
   worker->engine = engine;
+  worker->taken = 1;
   worker->slot = __atomic_fetch_add(&engine->slots, 1, __ATOMIC_RELAXED);
-  worker->reader = reader_register(&engine->epochs);
   worker->events = calloc(EVENTS_HELD, sizeof *worker->events);
-  if (worker->reader < 0 || !worker->events || (engine->remote && worker->slot >= SESSION_CALLS)) {
-    if (worker->reader >= 0)
-      reader_release(&engine->epochs, worker->reader);
+  if (!worker->events || (engine->remote && worker->slot >= SESSION_CALLS)) {
     free(worker->events);
     free(worker);
     return NULL;
@@ -206,6 +216,23 @@ static struct worker *worker_make(struct engine *engine) {
                                       __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
     ;
   return worker;
+}
+
+static struct worker *worker_make(struct engine *engine) {
+  struct worker *worker = worker_again(engine);
+
+  if (!worker)
+    worker = worker_first(engine);
+  if (!worker)
+    return NULL;
+  worker->now = 0;
+  worker->answers_second = worker->answers_left = 0;
+  worker->random_is_fixed = worker->random_is_seeded = 0;
+  worker->reader = reader_register(&engine->epochs);
+  if (worker->reader >= 0)
+    return worker;
+  worker_give_back(worker);
+  return NULL;
 }
 
 static struct engine *engine_make(__u32 max_sessions, const struct remote_tables *remote) {
@@ -362,8 +389,10 @@ struct worker *worker_new(struct engine *engine) {
 }
 
 void worker_free(struct worker *worker) {
-  if (worker)
-    reader_release(&worker->engine->epochs, worker->reader);
+  if (!worker)
+    return;
+  reader_release(&worker->engine->epochs, worker->reader);
+  worker_give_back(worker);
 }
 
 void worker_enter(struct worker *worker) {

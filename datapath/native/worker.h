@@ -12,6 +12,7 @@
 struct worker {
   struct engine *engine;
   struct worker *next;
+  __u32 taken; /* by a thread; else it waits for the next one */
   int reader;
   __u32 slot; /* of remote_tables.calls */
   bool inside;

@@ -20,7 +20,11 @@ namespace viaduct::tables {
 
 class BpfTables final : public Tables {
 public:
-  static Result<std::unique_ptr<BpfTables>> make(uint32_t max_sessions);
+  static Result<std::unique_ptr<BpfTables>> make(uint32_t max_sessions) {
+    return make({.max_sessions = max_sessions});
+  }
+  // Also for test runs: what dies is gone at once then, and nobody is waited for.
+  static Result<std::unique_ptr<BpfTables>> make(const BpfOptions &options);
   ~BpfTables() override; // after the engine's workers are freed
 
   BpfTables(const BpfTables &) = delete;
@@ -28,6 +32,7 @@ public:
 
   // The program for tc on the interface's egress; stays ours.
   int program() const { return object_->program(); }
+  BpfObject &object() const { return *object_; }
 
   dp::engine *engine() const override { return engine_; }
   uint64_t sessions(uint64_t cursor, size_t limit, std::vector<SessionRow> &rows) const override;
@@ -47,7 +52,7 @@ public:
 private:
   struct Sweep; // one that is under way
 
-  BpfTables(uint32_t max_sessions, std::unique_ptr<BpfObject> object,
+  BpfTables(const BpfOptions &options, std::unique_ptr<BpfObject> object,
             std::unique_ptr<Keeper> keeper);
   Result<void> start();
 
@@ -65,7 +70,7 @@ private:
   void write_settings();
   uint64_t events_lost() const;
 
-  uint32_t max_sessions_;
+  BpfOptions options_;
   std::unique_ptr<BpfObject> object_;
   std::unique_ptr<Keeper> keeper_;
   dp::remote_tables remote_{};

@@ -27,12 +27,13 @@ size_t in_pages(size_t size) {
 
 } // namespace
 
-Result<std::unique_ptr<Keeper>> Keeper::load(const BpfObject &object) {
+Result<std::unique_ptr<Keeper>> Keeper::load(const BpfObject &object, bool testing) {
   LibbpfWords words;
   keeper *skeleton = keeper__open();
   if (skeleton == nullptr)
     return words.failure("cannot open the keeper's BPF object", -errno);
   std::unique_ptr<Keeper> made(new Keeper(skeleton));
+  skeleton->rodata->testing = testing ? 1 : 0;
   bpf_map *map = nullptr;
   bpf_object__for_each_map(map, skeleton->obj) {
     int shared = bpf_map__is_internal(map) ? -1 : object.map(bpf_map__name(map));

@@ -17,7 +17,7 @@ namespace viaduct::tables {
 class Keeper {
 public:
   // The object must outlive it.
-  static Result<std::unique_ptr<Keeper>> load(const BpfObject &object);
+  static Result<std::unique_ptr<Keeper>> load(const BpfObject &object, bool testing);
   ~Keeper();
 
   Keeper(const Keeper &) = delete;

@@ -82,7 +82,7 @@ int action_of(dp::verdict verdict) {
 
 // What BPF_PROG_TEST_RUN refuses (EINVAL) on one of the kernels we run on: these packets are the
 // native build's to show.
-std::string BpfTarget::cannot_carry(const Arrival &arrival) const {
+std::string cannot_test_run(const Arrival &arrival) {
   const Bytes &packet = arrival.packet;
   if (arrival.partial_checksum)
     return "a test run cannot say that a checksum is partial";
@@ -91,6 +91,21 @@ std::string BpfTarget::cannot_carry(const Arrival &arrival) const {
   bool ipv6 = !packet.empty() && packet[0] >> 4 == 6;
   if (packet.size() < (ipv6 ? 40U : 20U))
     return "a test run takes no packet shorter than its IP header";
+  return {};
+}
+
+Result<void> fill(tables::BpfObject &object, const Tables &given) {
+  clear<dp::session_key>(object.sessions());
+  clear<dp::binding_key>(object.bindings());
+  clear<dp::port_key>(object.ports());
+  clear<dp::subscriber_key>(object.subscribers());
+  clear<dp::peer_key>(object.peers());
+  clear_hints(object.hints());
+  clear_counters(object.counters());
+  if (!put_all(object.sessions(), given.sessions) || !put_all(object.bindings(), given.bindings) ||
+      !put_all(object.ports(), given.ports) || !put_all(object.subscribers(), given.subscribers) ||
+      !put_all(object.peers(), given.peers))
+    return error("the given state does not fit into the maps");
   return {};
 }
 
@@ -103,25 +118,13 @@ Result<void> BpfTarget::reset(const Tables &given) {
     slot = std::move(*loaded);
   }
   object_ = slot.get();
-  clear<dp::session_key>(object_->sessions());
-  clear<dp::binding_key>(object_->bindings());
-  clear<dp::port_key>(object_->ports());
-  clear<dp::subscriber_key>(object_->subscribers());
-  clear<dp::peer_key>(object_->peers());
-  clear_hints(object_->hints());
-  clear_counters(object_->counters());
   uint32_t first = 0;
-  bool all =
-      bpf_map_update_elem(object_->policies(), &first, &given.policy, BPF_ANY) == 0 &&
-      put_all(object_->sessions(), given.sessions) &&
-      put_all(object_->bindings(), given.bindings) && put_all(object_->ports(), given.ports) &&
-      put_all(object_->subscribers(), given.subscribers) && put_all(object_->peers(), given.peers);
-  if (!all)
-    return error("the given state does not fit into the maps");
-  return {};
+  if (bpf_map_update_elem(object_->policies(), &first, &given.policy, BPF_ANY) < 0)
+    return error("the policy does not fit into its map");
+  return fill(*object_, given);
 }
 
-Result<Departure> BpfTarget::run(const Arrival &arrival) {
+Result<Departure> test_run(tables::BpfObject &object, const Arrival &arrival) {
   Bytes in = with_ethernet(arrival.packet);
   Bytes out(in.size() + ROOM);
   __sk_buff context{};
@@ -130,13 +133,13 @@ Result<Departure> BpfTarget::run(const Arrival &arrival) {
               .data_size_in = static_cast<uint32_t>(in.size()),
               .data_size_out = static_cast<uint32_t>(out.size()), .ctx_in = &context,
               .ctx_size_in = sizeof context, .repeat = 1);
-  object_->set_test(arrival.now, arrival.random);
-  if (int code = bpf_prog_test_run_opts(object_->program(), &options); code < 0)
+  object.set_test(arrival.now, arrival.random);
+  if (int code = bpf_prog_test_run_opts(object.program(), &options); code < 0)
     return system_error("BPF_PROG_TEST_RUN", -code);
 
   Departure departure;
-  departure.verdict = object_->last_verdict();
-  departure.reason = object_->last_reason();
+  departure.verdict = object.last_verdict();
+  departure.reason = object.last_reason();
   if (static_cast<int>(options.retval) != action_of(departure.verdict))
     return error("the program returned {} for the verdict {}", options.retval,
                  verdict_name(departure.verdict));

@@ -14,15 +14,26 @@
 
 namespace viaduct::test {
 
+// Why a test run of the program cannot be given such a packet; empty if it can.
+std::string cannot_test_run(const Arrival &arrival);
+
+// One packet through the program, loaded for testing.
+Result<Departure> test_run(tables::BpfObject &object, const Arrival &arrival);
+
+// The maps empty but for this; the policy is not written.
+Result<void> fill(tables::BpfObject &object, const Tables &given);
+
 class BpfTarget : public Target {
 public:
   std::string name() const override { return "bpf"; }
   bool is_bpf() const override { return true; }
   bool takes_partial_checksums() const override { return false; }
 
-  std::string cannot_carry(const Arrival &arrival) const override;
+  std::string cannot_carry(const Arrival &arrival) const override {
+    return cannot_test_run(arrival);
+  }
   Result<void> reset(const Tables &given) override;
-  Result<Departure> run(const Arrival &arrival) override;
+  Result<Departure> run(const Arrival &arrival) override { return test_run(*object_, arrival); }
 
   std::vector<Bytes> sweep(uint32_t) override { return {}; }
   Counters counters() const override;
@@ -31,9 +42,6 @@ public:
 
   // By the table size that a vector wants; loading takes much longer than a vector.
   using Objects = std::map<uint32_t, std::unique_ptr<tables::BpfObject>>;
-
-  // After reset; its maps.
-  const tables::BpfObject &object() const { return *object_; }
 
 private:
   tables::BpfObject *object_ = nullptr;

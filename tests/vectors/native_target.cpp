@@ -35,6 +35,42 @@ template <typename Entries, typename Put> bool put_all(const Entries &entries, P
 
 } // namespace
 
+Departure carry(dp::worker *worker, const Arrival &arrival) {
+  PoisonedBuffer buffer(arrival.packet, dp::FRAME_HEADROOM, 0xff);
+  dp::frame frame{};
+  frame.data = buffer.packet();
+  frame.length = static_cast<uint32_t>(arrival.packet.size());
+  frame.partial_checksum = arrival.partial_checksum;
+  frame.segments = arrival.segments;
+  frame.segment_size = arrival.segment_size;
+  dp::worker_set_now(worker, arrival.now);
+  dp::worker_fix_random(worker, arrival.random);
+
+  Departure departure;
+  dp::worker_enter(worker);
+  departure.verdict = dp::translate_frame(worker, &frame, &departure.reason);
+  dp::worker_leave(worker);
+  // What was reassembled lies elsewhere.
+  bool &whole = departure.reassembled;
+  whole = departure.verdict == dp::VERDICT_FORWARD && frame.data != nullptr &&
+          !buffer.holds(frame.data);
+  departure.trespass = whole ? buffer.trespass({buffer.packet(), arrival.packet.size()})
+                             : buffer.trespass({frame.data, frame.length});
+  if (!departure.trespass.empty())
+    return departure;
+  departure.packet.assign(frame.data, frame.data + frame.length);
+  if (const dp::frame *answer = dp::worker_answer(worker))
+    departure.answer.assign(answer->data, answer->data + answer->length);
+  departure.segment_size = frame.segment_size;
+  departure.pieces = pieces_of(frame);
+  departure.partial_checksum = frame.partial_checksum != 0;
+  if (departure.verdict == dp::VERDICT_FORWARD)
+    departure.transport = frame.transport;
+  else if (frame.data != buffer.packet())
+    departure.trespass = "not forwarded, and yet the frame has moved";
+  return departure;
+}
+
 Result<void> NativeTarget::reset(const Tables &given) {
   worker_.reset();
   engine_.reset(dp::engine_new(given.max_sessions));
@@ -54,42 +90,6 @@ Result<void> NativeTarget::reset(const Tables &given) {
   if (!all)
     return error("the given state does not fit into the tables");
   return {};
-}
-
-Result<Departure> NativeTarget::run(const Arrival &arrival) {
-  PoisonedBuffer buffer(arrival.packet, dp::FRAME_HEADROOM, 0xff);
-  dp::frame frame{};
-  frame.data = buffer.packet();
-  frame.length = static_cast<uint32_t>(arrival.packet.size());
-  frame.partial_checksum = arrival.partial_checksum;
-  frame.segments = arrival.segments;
-  frame.segment_size = arrival.segment_size;
-  dp::worker_set_now(worker_.get(), arrival.now);
-  dp::worker_fix_random(worker_.get(), arrival.random);
-
-  Departure departure;
-  dp::worker_enter(worker_.get());
-  departure.verdict = dp::translate_frame(worker_.get(), &frame, &departure.reason);
-  dp::worker_leave(worker_.get());
-  // What was reassembled lies elsewhere.
-  bool &whole = departure.reassembled;
-  whole = departure.verdict == dp::VERDICT_FORWARD && frame.data != nullptr &&
-          !buffer.holds(frame.data);
-  departure.trespass = whole ? buffer.trespass({buffer.packet(), arrival.packet.size()})
-                             : buffer.trespass({frame.data, frame.length});
-  if (!departure.trespass.empty())
-    return departure;
-  departure.packet.assign(frame.data, frame.data + frame.length);
-  if (const dp::frame *answer = dp::worker_answer(worker_.get()))
-    departure.answer.assign(answer->data, answer->data + answer->length);
-  departure.segment_size = frame.segment_size;
-  departure.pieces = pieces_of(frame);
-  departure.partial_checksum = frame.partial_checksum != 0;
-  if (departure.verdict == dp::VERDICT_FORWARD)
-    departure.transport = frame.transport;
-  else if (frame.data != buffer.packet())
-    departure.trespass = "not forwarded, and yet the frame has moved";
-  return departure;
 }
 
 std::vector<Bytes> NativeTarget::sweep(uint32_t now) {
