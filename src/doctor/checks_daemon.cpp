@@ -58,8 +58,9 @@ Finding check_engine(const Facts &facts) {
   std::string text = fmt::format("the bpf engine runs, {:.2f} % of packets were handed up",
                                  100 * daemon.handed_up);
   if (daemon.handed_up > much)
-    return warn(text, "viaduct show counters says why (punt_...): mostly fragments, ICMP errors that "
-                      "do not fit, or packets to be answered");
+    return warn(text,
+                "viaduct show counters says why (punt_...): mostly fragments, ICMP errors that "
+                "do not fit, or packets to be answered");
   return ok(text);
 }
 

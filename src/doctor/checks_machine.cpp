@@ -51,8 +51,9 @@ Finding check_bpf(const Facts &facts) {
   if (!facts.bpf && facts.bpf_unknown)
     return skip(facts.bpf.failure().message);
   if (!facts.bpf && wanted == config::Engine::bpf)
-    return fail(facts.bpf.failure().message,
-                "a kernel with CONFIG_BPF_SYSCALL and CONFIG_NET_CLS_BPF, or [nvi] engine = \"auto\"");
+    return fail(
+        facts.bpf.failure().message,
+        "a kernel with CONFIG_BPF_SYSCALL and CONFIG_NET_CLS_BPF, or [nvi] engine = \"auto\"");
   if (!facts.bpf)
     return warn(facts.bpf.failure().message + ": the tun engine will carry the traffic",
                 "a kernel with CONFIG_BPF_SYSCALL and CONFIG_NET_CLS_BPF, or say [nvi] engine = "

@@ -128,8 +128,8 @@ struct Facts {
   std::string program_version;
   std::string kernel;
   Result<TunDevice> tun = error("not looked at");
-  Result<void> bpf = error("not looked at"); // whether a program loads
-  bool bpf_unknown = true;                   // who looked may not load any
+  Result<void> bpf = error("not looked at");                      // whether a program loads
+  bool bpf_unknown = true;                                        // who looked may not load any
   std::function<Result<std::string>(const std::string &)> sysctl; // below /proc/sys
   bool socket_folder = false; // the folder of the control socket is there
   Result<Network> network = error("not looked at");

@@ -54,7 +54,7 @@ Result<void> load_a_program(bool &unknown) {
   if (fd)
     return {};
   return unknown ? error("whether a program loads needs root to know")
-                        : system_error("no program loads", errno);
+                 : system_error("no program loads", errno);
 }
 
 // "MemTotal:        3919868 kB"
