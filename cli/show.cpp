@@ -197,6 +197,9 @@ std::string status_text(const json &item) {
                           100 * member(item, "handed_up").get<double>());
   if (const std::string why = text(item, "why_not_bpf"); !why.empty())
     engine += " (not bpf: " + why + ")";
+  std::string sessions = text(item, "sessions") + " of " + text(item, "sessions_limit");
+  if (const std::string why = text(item, "why_mortal"); !why.empty())
+    sessions += " (end with viaductd: " + why + ")";
   const std::array<std::pair<const char *, std::string>, 11> lines = {{
       {"version", text(item, "version")},
       {"running", duration_text(member(item, "uptime_seconds")) + ", pid " + text(item, "pid")},
@@ -206,7 +209,7 @@ std::string status_text(const json &item) {
       {"workers", text(item, "workers")},
       {"offloads", offloads},
       {"prefixes", list_text(item, "prefixes")},
-      {"sessions", text(item, "sessions") + " of " + text(item, "sessions_limit")},
+      {"sessions", sessions},
       {"bindings", text(item, "bindings")},
       {"dns64", dns64},
   }};

@@ -14,7 +14,11 @@ STEP bool bind_adopt(struct packet *p, const struct binding_key *inside,
   struct binding *binding = binding_find(p, inside);
 
   if (!binding || binding->pool_address != outside->pool_address ||
-      binding->pool_port != outside->pool_port || !binding_hold(binding))
+      binding->pool_port != outside->pool_port)
+    return false;
+  if (READ(binding->is_static) && !(READ(binding->sessions) & BINDING_DEAD))
+    return true; /* the daemon's predecessor has made it */
+  if (!binding_hold(binding))
     return false;
   WRITE(binding->is_static, 1);
   return true;

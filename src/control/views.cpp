@@ -235,6 +235,7 @@ json status_item(const Status &status) {
           {"bindings", status.usage.bindings},
           {"handed_up", status.handed_up},
           {"why_not_bpf", status.why_not_bpf},
+          {"why_mortal", status.why_mortal},
           {"dns64",
            {{"state", status.dns64.state},
             {"restarts", status.dns64.restarts},

@@ -38,6 +38,7 @@ struct Status {
   tables::Usage usage;
   double handed_up = 0;    // share of packets, 0 to 1, that BPF has handed up to the workers
   std::string why_not_bpf; // what the kernel said, where "auto" had to take the other engine
+  std::string why_mortal;  // why sessions end with the daemon; empty: a successor takes them over
   Dns64Status dns64;
 };
 

@@ -55,6 +55,9 @@ Finding check_engine(const Facts &facts) {
         "mend that and restart viaductd, or say [nvi] engine = \"tun\" if it is meant to be so");
   if (daemon.engine != "bpf")
     return ok(fmt::format("the {} engine runs", daemon.engine));
+  if (!daemon.why_mortal.empty())
+    return warn("the bpf engine runs, but its sessions end with viaductd: " + daemon.why_mortal,
+                "mend that and restart viaductd");
   std::string text = fmt::format("the bpf engine runs, {:.2f} % of packets were handed up",
                                  100 * daemon.handed_up);
   if (daemon.handed_up > much)

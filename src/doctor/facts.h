@@ -32,6 +32,7 @@ struct Running {
   std::string version, interface, configuration;
   int64_t pid = 0;
   std::string engine, why_not_bpf; // why_not_bpf: where "auto" had to take the other one
+  std::string why_mortal;          // why sessions end with it; empty: they do not
   double handed_up = 0;            // of all packets, by the programs in the kernel: 0 to 1
   std::vector<std::string> offloads;
   uint64_t sessions = 0, sessions_limit = 0;

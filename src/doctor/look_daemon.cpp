@@ -93,6 +93,7 @@ void take_status(const json &status, Running &daemon) {
   daemon.sessions_limit = number_of(status, "sessions_limit");
   daemon.engine = text_of(status, "engine");
   daemon.why_not_bpf = text_of(status, "why_not_bpf");
+  daemon.why_mortal = text_of(status, "why_mortal");
   if (auto share = status.find("handed_up"); share != status.end() && share->is_number())
     daemon.handed_up = share->get<double>();
   if (auto list = status.find("offloads"); list != status.end() && list->is_array())

@@ -6,10 +6,14 @@
 
 #include "base/result.h"
 #include "datapath/types.h"
+#include "tables/pins.h"
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
+struct bpf_map;
 struct nvi;
 
 namespace viaduct::tables {
@@ -18,11 +22,15 @@ struct BpfOptions {
   uint32_t max_sessions = 65536;
   // Test runs: packets have an Ethernet header, clock and chance are given.
   bool testing = false;
+  // Whose maps are taken over; none: new ones are made.
+  std::optional<Pins> adopt = {};
 };
 
 class BpfObject {
 public:
   static Result<std::unique_ptr<BpfObject>> load(const BpfOptions &options);
+  // Whether load() could take over these maps: what differs, as a part of a sentence.
+  static Result<void> fits(const Pins &pins, uint32_t max_sessions);
   ~BpfObject();
 
   BpfObject(const BpfObject &) = delete;
@@ -48,6 +56,11 @@ public:
   // Instructions that the verifier went through (0 where the kernel does not say: before 5.16).
   uint32_t verified_instructions() const;
 
+  // What a successor needs goes there; what is there already stays.
+  Result<void> pin(const Pins &pins) const;
+  // The counters of maps that were taken over are none of theirs.
+  bool counters_are_new() const { return counters_are_new_; }
+
   // Only with `testing`: what the next run takes for the clock and for every random number, and
   // what the last run ended with.
   void set_test(uint32_t now, uint32_t random);
@@ -56,7 +69,12 @@ public:
 
 private:
   explicit BpfObject(nvi *skeleton) : skeleton_(skeleton) {}
+  static Result<std::unique_ptr<BpfObject>> open(uint32_t max_sessions);
+  std::vector<bpf_map *> lasting_maps() const;
+  Result<void> adopt(const Pins &pins);
+
   nvi *skeleton_;
+  bool counters_are_new_ = true;
 };
 
 } // namespace viaduct::tables

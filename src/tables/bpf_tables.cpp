@@ -8,6 +8,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <cerrno>
+#include <cstring>
 #include <linux/membarrier.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -64,7 +65,16 @@ BpfTables::BpfTables(const BpfOptions &options, std::unique_ptr<BpfObject> objec
                      std::unique_ptr<Keeper> keeper)
     : options_(options), object_(std::move(object)), keeper_(std::move(keeper)) {}
 
-Result<std::unique_ptr<BpfTables>> BpfTables::make(const BpfOptions &options) {
+// What a predecessor has left is taken over as it is, or taken away: never a part of it.
+Result<std::unique_ptr<BpfTables>> BpfTables::make(const BpfOptions &wish,
+                                                   const std::optional<Pins> &pins) {
+  auto there = pins ? pins->look() : Result<bool>(false);
+  if (there && *there)
+    if (auto fit = BpfObject::fits(*pins, wish.max_sessions); !fit)
+      there = fit.failure();
+  const bool adopt = there && *there;
+  BpfOptions options = wish;
+  options.adopt = adopt ? pins : std::nullopt;
   auto object = BpfObject::load(options);
   if (!object)
     return object.failure();
@@ -72,9 +82,101 @@ Result<std::unique_ptr<BpfTables>> BpfTables::make(const BpfOptions &options) {
   if (!keeper)
     return keeper.failure();
   std::unique_ptr<BpfTables> tables(new BpfTables(options, std::move(*object), std::move(*keeper)));
+  if (!there) {
+    tables->not_adopted_ = there.failure().message;
+    pins->remove();
+  }
   if (auto done = tables->start(); !done)
     return done.failure();
+  if (auto done = adopt ? tables->adopt() : Result<void>(); !done)
+    return done.failure();
+  if (pins)
+    tables->pin(*pins);
   return tables;
+}
+
+void BpfTables::pin(const Pins &pins) {
+  if (auto done = object_->pin(pins); !done) {
+    pins.remove();
+    why_mortal_ = done.failure().message;
+    return;
+  }
+  pins.remove_other_counters();
+  pins_ = pins;
+}
+
+// The dead that the predecessor had taken out of their ring buffer are nowhere but in the tables.
+// Those that are still in it are found there, too: each is to be buried once.
+BpfTables::Living BpfTables::find_dead() {
+  collect_dead();
+  dead_.clear();
+  auto look = [&]<typename Key, typename Value>(int map, dp::dead_table table, auto is_dead, Key,
+                                                Value) {
+    uint64_t cursor = 0, living = 0;
+    do
+      cursor =
+          read_some<Key, Value>(map, cursor, LARGEST_DUMP, [&](const Key &key, const Value &value) {
+            if (!is_dead(value)) {
+              living++;
+              return;
+            }
+            dp::dead_entry entry{.table = table, .key = {}};
+            std::memcpy(entry.key, &key, sizeof key);
+            dead_.push_back(entry);
+          });
+    while (cursor != 0);
+    return living;
+  };
+  auto counted = [](const auto &value) { return (value.sessions & BINDING_DEAD) != 0; };
+  auto expired = [](const dp::session &value) { return value.expires == SESSION_DEAD; };
+  Living living;
+  living.sessions =
+      look(object_->sessions(), dp::DEAD_SESSION, expired, dp::session_key{}, dp::session{});
+  living.bindings =
+      look(object_->bindings(), dp::DEAD_BINDING, counted, dp::binding_key{}, dp::binding{});
+  look(object_->subscribers(), dp::DEAD_SUBSCRIBER, counted, dp::subscriber_key{},
+       dp::subscriber{});
+  look(object_->peers(), dp::DEAD_PEER, counted, dp::peer_key{}, dp::peer{});
+  collect_dead(); // who has died meanwhile may be there twice
+  auto compare = [](const dp::dead_entry &a, const dp::dead_entry &b) {
+    return std::memcmp(&a, &b, sizeof a);
+  };
+  std::sort(dead_.begin(), dead_.end(),
+            [&](const auto &a, const auto &b) { return compare(a, b) < 0; });
+  auto twice = std::unique(dead_.begin(), dead_.end(),
+                           [&](const auto &a, const auto &b) { return compare(a, b) == 0; });
+  dead_.erase(twice, dead_.end());
+  return living;
+}
+
+// New counters begin with what there is, so that what has ended is not more than what was made.
+void BpfTables::begin_counters(const Living &living) {
+  std::vector<uint64_t> values(static_cast<size_t>(libbpf_num_possible_cpus()));
+  for (auto [reason, made] : {std::pair(dp::REASON_session_made, living.sessions),
+                              std::pair(dp::REASON_binding_made, living.bindings)}) {
+    const uint32_t key = reason;
+    values[0] = made;
+    bpf_map_update_elem(object_->counters(), &key, values.data(), BPF_ANY);
+  }
+}
+
+Result<void> BpfTables::adopt() {
+  uint32_t zero = 0;
+  if (bpf_map_lookup_elem(object_->settings(), &zero, &settings_) != 0)
+    return system_error("cannot read the settings of the tables that were found", errno);
+  uint32_t slot = settings_.policy & 1U;
+  if (bpf_map_lookup_elem(object_->policies(), &slot, &policy_) != 0)
+    return system_error("cannot read the policy of the tables that were found", errno);
+  lost_told_ = settings_.events_lost;
+  watch(false); // nobody who watched is left
+  const Living living = find_dead();
+  if (object_->counters_are_new())
+    begin_counters(living);
+  // By it the next policy knows which addresses leave the pool.
+  if (dp::engine_set_policy(engine_, &policy_) != 0)
+    return error("not enough memory for the policy");
+  adopted_ = policy_.generation != 0;
+  return {};
 }
 
 Result<void> BpfTables::start() {
@@ -110,6 +212,8 @@ BpfTables::~BpfTables() {
   ring_buffer__free(dead_ring_);
   ring_buffer__free(event_ring_);
   dp::engine_free(engine_);
+  if (pins_)
+    pins_->remove();
 }
 
 // --- the native build's way to the maps --------------------------------------------------------

@@ -12,6 +12,8 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 struct ring_buffer;
@@ -24,8 +26,12 @@ public:
     return make({.max_sessions = max_sessions});
   }
   // Also for test runs: what dies is gone at once then, and nobody is waited for.
-  static Result<std::unique_ptr<BpfTables>> make(const BpfOptions &options);
-  ~BpfTables() override; // after the engine's workers are freed
+  // `pins`: where the maps outlive the daemon, and a predecessor's are taken over; none: they end
+  // with it. Maps that do not fit (another max_sessions) are taken away and made anew. On failure a
+  // predecessor's stay as they are. REQUIRES: the predecessor does not run any more.
+  static Result<std::unique_ptr<BpfTables>> make(const BpfOptions &wish,
+                                                 const std::optional<Pins> &pins = {});
+  ~BpfTables() override; // after the engine's workers are freed; takes the pins away
 
   BpfTables(const BpfTables &) = delete;
   BpfTables &operator=(const BpfTables &) = delete;
@@ -33,6 +39,13 @@ public:
   // The program for tc on the interface's egress; stays ours.
   int program() const { return object_->program(); }
   BpfObject &object() const { return *object_; }
+
+  const dp::policy *adopted() const override { return adopted_ ? &policy_ : nullptr; }
+  void leave() override { pins_.reset(); }
+  // Why maps that were there were not taken over.
+  const std::string &not_adopted() const { return not_adopted_; }
+  // Why the maps end with the daemon although `pins` was given.
+  const std::string &why_mortal() const { return why_mortal_; }
 
   dp::engine *engine() const override { return engine_; }
   uint64_t sessions(uint64_t cursor, size_t limit, std::vector<SessionRow> &rows) const override;
@@ -55,6 +68,13 @@ private:
   BpfTables(const BpfOptions &options, std::unique_ptr<BpfObject> object,
             std::unique_ptr<Keeper> keeper);
   Result<void> start();
+  struct Living {
+    uint64_t sessions = 0, bindings = 0;
+  };
+  Result<void> adopt();
+  Living find_dead();
+  void begin_counters(const Living &living);
+  void pin(const Pins &pins);
 
   static int settle(void *context, uint32_t slot);
   static int find(void *context, dp::remote_table table, const void *key, void *value);
@@ -73,6 +93,10 @@ private:
   BpfOptions options_;
   std::unique_ptr<BpfObject> object_;
   std::unique_ptr<Keeper> keeper_;
+  std::optional<Pins> pins_;
+  bool adopted_ = false;
+  dp::policy policy_{}; // if so: that of the predecessor
+  std::string not_adopted_, why_mortal_;
   dp::remote_tables remote_{};
   dp::engine *engine_ = nullptr;
   ring_buffer *dead_ring_ = nullptr, *event_ring_ = nullptr;

@@ -76,6 +76,11 @@ public:
   // The native build over these tables, for the workers; stays ours.
   virtual dp::engine *engine() const = 0;
 
+  // The policy under which a predecessor has left its sessions in these tables; NULL: they are new.
+  virtual const dp::policy *adopted() const { return nullptr; }
+  // What outlives the daemon is not taken away when the tables are destroyed.
+  virtual void leave() {}
+
   // Dumps piece by piece. `cursor` is 0 to start and then what the last call returned; 0 comes back
   // when there is no more. Appends at most `limit` rows (64 where it is less: what one step of the
   // cursor needs). Entries made or ended meanwhile may be missed.

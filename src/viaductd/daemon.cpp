@@ -73,12 +73,15 @@ Daemon::~Daemon() {
   metrics_ = {};
   dns64_.reset();
   monitor_.reset();
-  if (network_) {
+  const bool leave = leaves();
+  if (leave && tables_ != nullptr)
+    tables_->leave();
+  if (network_ && !leave) {
     if (auto done = network_->remove(); !done)
       log::warning("not_removed", {{"error", done.failure().message}});
   }
   workers_.reset();
-  if (tun_) {
+  if (tun_ && !leave) {
     if (auto done = tun_->remove(); !done)
       log::warning("not_removed", {{"error", done.failure().message}});
   }
@@ -88,15 +91,25 @@ Daemon::~Daemon() {
   engine_ = {};
 }
 
+// Told so; or it could not start, and what a predecessor has left goes on without it.
+bool Daemon::leaves() const {
+  if (leaving_ || ready_ || !tun_)
+    return leaving_;
+  return tables_ != nullptr ? tables_->adopted() != nullptr
+                            : tables::is_left_behind(config_.nvi.name);
+}
+
 // --- start, in order
 // ------------------------------------------------------------------------------
 
 Result<void> Daemon::start() {
   using Step = Result<void> (Daemon::*)();
-  for (Step step : {&Daemon::start_loop,    // signals, before there are threads
-                    &Daemon::start_control, // refuses a second daemon before anything is touched
-                    &Daemon::start_network, // the interface and the routes to it
-                    &Daemon::start_workers, // from here on packets are translated
+  for (Step step : {&Daemon::start_loop,      // signals, before there are threads
+                    &Daemon::start_control,   // refuses a second daemon before anything is touched
+                    &Daemon::start_interface, // likewise
+                    &Daemon::start_engine,    // the tables
+                    &Daemon::start_network,   // the policy, and routes to the interface
+                    &Daemon::start_workers,   // from here on packets are translated
                     &Daemon::start_dns64, &Daemon::start_metrics, &Daemon::start_timers})
     if (auto done = (this->*step)(); !done)
       return done;
@@ -107,6 +120,7 @@ Result<void> Daemon::start() {
                       {"offloads", joined(tun_->offloads())},
                       {"prefixes", joined(texts(config_.nat64.prefixes))}});
   sd_notify(0, "READY=1");
+  ready_ = true;
   return {};
 }
 
@@ -115,18 +129,11 @@ Result<void> Daemon::start_loop() {
   if (!loop)
     return loop.failure();
   loop_ = std::move(*loop);
-  return loop_->signals({SIGTERM, SIGINT, SIGHUP}, [this](int number) { on_signal(number); });
+  return loop_->signals({SIGTERM, SIGINT, SIGHUP, SIGUSR1},
+                        [this](int number) { on_signal(number); });
 }
 
 Result<void> Daemon::start_control() {
-  auto engine = tables::choose_engine(wish_of(config_.nvi.engine), config_.nat64.max_sessions);
-  if (!engine)
-    return engine.failure();
-  engine_ = std::move(*engine);
-  tables_ = engine_.tables.get();
-  if (!engine_.why_not_bpf.empty())
-    log::warning("engine", {{"engine", engine_.engine}, {"why_not_bpf", engine_.why_not_bpf}});
-  monitors_ = std::make_unique<control::Monitors>(*tables_);
   auto server =
       control::Server::start(*loop_, config_.control.socket,
                              [this](const std::string &command, const nlohmann::json &request) {
@@ -138,7 +145,7 @@ Result<void> Daemon::start_control() {
   return {};
 }
 
-Result<void> Daemon::start_network() {
+Result<void> Daemon::start_interface() {
   auto network = nvi::Network::open();
   if (!network)
     return network.failure();
@@ -148,10 +155,55 @@ Result<void> Daemon::start_network() {
   if (!tun)
     return tun.failure();
   tun_.emplace(std::move(*tun));
-  if (tun_->adopted())
-    log::info("adopted", {{"interface", config_.nvi.name}, {"sessions", "lost"}});
   network_.emplace(std::move(*network));
+  return {};
+}
 
+// The interface has no other reader, so a predecessor that has left tables does not run any more.
+Result<void> Daemon::start_engine() {
+  auto engine = tables::choose_engine(wish_of(config_.nvi.engine), config_.nat64.max_sessions,
+                                      config_.nvi.name);
+  if (!engine)
+    return engine.failure();
+  engine_ = std::move(*engine);
+  tables_ = engine_.tables.get();
+  if (!engine_.why_not_bpf.empty())
+    log::warning("engine", {{"engine", engine_.engine}, {"why_not_bpf", engine_.why_not_bpf}});
+  if (engine_.program >= 0 && !engine_.why_mortal.empty())
+    log::warning("sessions_mortal",
+                 {{"detail", "sessions end with this viaductd: " + engine_.why_mortal}});
+  monitors_ = std::make_unique<control::Monitors>(*tables_);
+  if (!engine_.not_adopted.empty())
+    log::warning("sessions_lost",
+                 {{"detail", "the tables that a predecessor has left are not taken "
+                             "over: " +
+                                 engine_.not_adopted}});
+  if (tables_->adopted() != nullptr)
+    adopt_sessions();
+  else if (tun_->adopted())
+    log::info("adopted", {{"interface", config_.nvi.name}, {"sessions", "lost"}});
+  return {};
+}
+
+// Under the policy they were made under, until the configuration's takes its place.
+void Daemon::adopt_sessions() {
+  policy_ = *tables_->adopted();
+  std::vector<tables::BindingRow> rows;
+  uint64_t cursor = 0;
+  do {
+    rows.clear();
+    cursor = tables_->bindings(cursor, 1024, rows);
+    for (const tables::BindingRow &row : rows)
+      if (row.value.is_static != 0)
+        bindings_.add(
+            {row.key, {row.value.pool_address, row.value.pool_port, row.key.protocol, 0}});
+  } while (cursor != 0);
+  log::info("adopted", {{"interface", config_.nvi.name},
+                        {"sessions", "kept"},
+                        {"count", tables_->usage().sessions}});
+}
+
+Result<void> Daemon::start_network() {
   auto connected = network_->connected_prefixes(config_.nvi.name);
   if (!connected)
     return connected.failure();
@@ -225,6 +277,7 @@ Result<void> Daemon::run() {
 }
 
 void Daemon::on_signal(int number) {
+  leaving_ = number == SIGUSR1;
   if (number != SIGHUP)
     return loop_->stop();
   if (auto done = reload(); !done)
@@ -509,6 +562,7 @@ control::Status Daemon::status() const {
   status.usage = tables_->usage();
   status.handed_up = control::handed_up_share(tables_->counters());
   status.why_not_bpf = engine_.why_not_bpf;
+  status.why_mortal = engine_.why_mortal;
   if (dns64_) {
     status.dns64.state = dns64::state_name(dns64_->state());
     status.dns64.restarts = dns64_->restarts();

@@ -35,9 +35,10 @@ public:
   Daemon(const Daemon &) = delete;
   Daemon &operator=(const Daemon &) = delete;
 
-  // On failure nothing is left behind.
+  // On failure nothing is left behind, but for sessions of a predecessor.
   Result<void> start();
-  // Until SIGTERM or SIGINT.
+  // Until SIGTERM or SIGINT; until SIGUSR1, after which all that outlives a daemon is left to the
+  // next one.
   Result<void> run();
 
 private:
@@ -49,9 +50,13 @@ private:
 
   Result<void> start_loop();
   Result<void> start_control();
+  Result<void> start_interface();
+  Result<void> start_engine();
   Result<void> start_network();
   Result<void> start_workers();
   Result<void> attach_engine();
+  void adopt_sessions();
+  bool leaves() const;
   Result<void> start_dns64();
   Result<void> start_metrics();
   Result<void> start_timers();
@@ -105,6 +110,8 @@ private:
   std::vector<std::string> warned_; // said already
   size_t refused_offloads_ = 0;     // how many of them
   bool change_pending_ = false;
+  bool ready_ = false;
+  bool leaving_ = false;                             // to a successor
   std::optional<EventLoop::TimerId> monitors_timer_; // while somebody watches
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //
-// viaductd: reads its configuration, starts, runs until SIGTERM, takes away what it made.
+// viaductd: reads its configuration, starts, runs until SIGTERM and takes away what it made,
+// or until SIGUSR1 and leaves that to a successor.
 //
 // Exit codes: 0 ended as asked, 1 cannot run (one sentence says why), 2 wrong usage or
 // configuration.
@@ -40,7 +41,8 @@ int serve(const std::string &path) {
 
 int run(int argc, char **argv) {
   CLI::App app("viaductd: NAT64 through one virtual interface, with DNS64.\n"
-               "Stays in the foreground. SIGTERM ends it and removes all it made, SIGHUP reloads.");
+               "Stays in the foreground. SIGTERM ends it and removes all it made, SIGHUP reloads,\n"
+               "SIGUSR1 ends it and leaves to the next one what outlives a daemon.");
   std::string path = "/etc/viaduct/viaduct.toml";
   app.add_option("--config", path, "The configuration file")
       ->type_name("FILE")

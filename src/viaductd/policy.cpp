@@ -156,9 +156,13 @@ StaticBindings::StaticBindings(const std::vector<config::StaticBinding> &binding
     outside.pool_address = binding.outside.network_order();
     outside.pool_port = htons(binding.outside_port);
     outside.protocol = binding.protocol;
-    by_outside_[outside] = inside;
-    by_inside_[inside] = outside;
+    add({inside, outside});
   }
+}
+
+void StaticBindings::add(const tables::BindingEnds &ends) {
+  by_outside_[ends.outside] = ends.inside;
+  by_inside_[ends.inside] = ends.outside;
 }
 
 std::vector<tables::BindingEnds> StaticBindings::all() const {

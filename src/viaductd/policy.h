@@ -31,6 +31,7 @@ public:
   StaticBindings() = default;
   explicit StaticBindings(const std::vector<config::StaticBinding> &bindings);
 
+  void add(const tables::BindingEnds &ends);
   std::vector<tables::BindingEnds> all() const;
   bool has(const tables::BindingEnds &ends) const;
 

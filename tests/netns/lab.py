@@ -280,7 +280,7 @@ class Process:
 class Lab:
     """The three namespaces, what runs in them, and the user's own command to ask with."""
 
-    def __init__(self, offloads=True, pool4=(POOL,), mtu=1500):
+    def __init__(self, offloads=True, pool4=(POOL,), mtu=1500, bpf_file_system=True):
         global _serial
         _serial += 1
         self._closed = False
@@ -296,7 +296,11 @@ class Lab:
         self.socket_path = self.folder / "control.sock"
         self.config_path = self.folder / "viaduct.toml"
         self.pool4 = list(pool4)
+        self.bpf = self.folder / "bpf"  # what the lab's daemons see at /sys/fs/bpf
+        self.bpf.mkdir()
         try:
+            if bpf_file_system:
+                subprocess.run(["mount", "-t", "bpf", "bpf", self.bpf], check=True)
             self._wire(f"vl{os.getpid()}-{_serial}")
         except BaseException:
             self.close()
@@ -474,13 +478,22 @@ class Lab:
     def start_daemon(self, wait=True, wrapper=(), **sections):
         """viaductd on the gateway; returns when the user's command gets an answer from it."""
         self.write_config(**sections)
-        self.daemon = self.start("viaductd", self.gateway,
-                                 [*wrapper, BIN / "viaductd", "--config", self.config_path])
+        self.daemon = self.start("viaductd", self.gateway, self._daemon(wrapper))
         if wait:
             self.wait_daemon()
             if sections.get("dns64"):
                 self.wait_dns64()
         return self.daemon
+
+    def _daemon(self, wrapper):
+        """The daemon has a mount namespace of its own, where the BPF file system is the lab's."""
+        return ["unshare", "--mount", "sh", "-c", 'mount --bind "$1" /sys/fs/bpf && shift && exec "$@"',
+                "sh", self.bpf, *wrapper, BIN / "viaductd", "--config", self.config_path]
+
+    def pins(self):
+        """The folders in which the BPF engine's maps are pinned."""
+        folder = self.bpf / "viaduct"
+        return sorted(folder.iterdir()) if folder.exists() else []
 
     def wait_daemon(self):
         def ready():
@@ -497,8 +510,7 @@ class Lab:
 
     def run_daemon_once(self, wrapper=(), timeout=20):
         """Runs viaductd with the present configuration where it is expected to refuse."""
-        return self.gateway.run(*wrapper, BIN / "viaductd", "--config", self.config_path,
-                                check=False, timeout=timeout)
+        return self.gateway.run(*self._daemon(wrapper), check=False, timeout=timeout)
 
     def stop_daemon(self, how=signal.SIGTERM):
         return self.daemon.stop(how)
@@ -552,6 +564,7 @@ class Lab:
                     process.stop()
             for namespace in self.namespaces:
                 namespace.close()
+            subprocess.run(["umount", self.bpf], stderr=subprocess.DEVNULL)  # with all pins
             shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -262,6 +262,13 @@ TEST_F(Doctor, AnEngineThatWasNotMeant) {
   only("engine", Level::warn, {"tun", "Permission denied", "restart viaductd"});
 }
 
+TEST_F(Doctor, SessionsThatEndWithTheDaemon) {
+  facts.daemon.why_mortal = "no BPF file system is mounted at /sys/fs/bpf";
+  only("engine", Level::warn, {"end with viaductd", "no BPF file system", "restart viaductd"});
+  facts.daemon.engine = "tun";
+  only("engine", Level::ok, {"tun"});
+}
+
 TEST_F(Doctor, MuchThatIsHandedUp) {
   facts.daemon.handed_up = 0.01;
   only("engine", Level::ok, {"1.00 %"});
