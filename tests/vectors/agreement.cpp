@@ -452,6 +452,8 @@ private:
                        handed_up_ - handed_up_before_));
     bpf[dp::REASON_binding_ended] -= given_back;
     bpf[dp::REASON_binding_made] -= given_back;
+    bpf[dp::REASON_port_not_rested] -=
+        std::min(given_back, bpf[dp::REASON_port_not_rested] - native[dp::REASON_port_not_rested]);
     for (uint32_t i = 0; i < dp::REASON_COUNT; i++)
       if (bpf[i] != native[i])
         fail(fmt::format("counter {}: bpf {}, native {}", reason_name(static_cast<dp::reason>(i)),
