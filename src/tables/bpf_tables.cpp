@@ -450,18 +450,9 @@ void BpfTables::expire(Sweep &sweep, const std::vector<SessionRow> &rows) {
   }
 }
 
-uint64_t BpfTables::sweep(uint32_t now, const Keep &keep, const Send &send) {
-  Sweep sweep{.now = now, .keep = keep, .send = send};
-  dp::sweep_calls calls{};
-  calls.context = &sweep;
-  if (send)
-    calls.send = [](void *context, const dp::frame *frame) {
-      return static_cast<Sweep *>(context)->send({frame->data, frame->length}) ? 0 : -1;
-    };
-  swept_at_ = now;
-  dp::engine_sweep(engine_, now, &calls); // SYNs and fragments that are held
-
-  uint64_t cursor = keep ? 0 : swept_to_;
+void BpfTables::sweep_sessions(Sweep &sweep) {
+  const bool all = static_cast<bool>(sweep.keep);
+  uint64_t cursor = all ? 0 : swept_to_;
   size_t seen = 0;
   std::vector<SessionRow> rows;
   keeper_->expiries().count = 0;
@@ -470,10 +461,24 @@ uint64_t BpfTables::sweep(uint32_t now, const Keep &keep, const Send &send) {
     cursor = sessions(cursor, LARGEST_DUMP, rows);
     expire(sweep, rows);
     seen += rows.size();
-  } while (cursor != 0 && (keep || seen < SESSIONS_PER_SWEEP));
+  } while (cursor != 0 && (all || seen < SESSIONS_PER_SWEEP));
   expire_some(sweep);
-  if (!keep)
+  if (!all)
     swept_to_ = cursor;
+}
+
+// In the order of engine_sweep: a SYN that is held is answered where its session ends now.
+uint64_t BpfTables::sweep(uint32_t now, const Keep &keep, const Send &send) {
+  Sweep sweep{.now = now, .keep = keep, .send = send};
+  swept_at_ = now;
+  sweep_sessions(sweep);
+  dp::sweep_calls calls{};
+  calls.context = &sweep;
+  if (send)
+    calls.send = [](void *context, const dp::frame *frame) {
+      return static_cast<Sweep *>(context)->send({frame->data, frame->length}) ? 0 : -1;
+    };
+  dp::engine_sweep(engine_, now, &calls); // SYNs and fragments that are held
   bury_dead();
   return sweep.ended;
 }

@@ -81,6 +81,7 @@ private:
   static int hints(void *context, uint32_t index, dp::port_hints *copy);
   static void forget(void *context, uint32_t index);
 
+  void sweep_sessions(Sweep &sweep);
   void expire(Sweep &sweep, const std::vector<SessionRow> &rows);
   void expire_some(Sweep &sweep);
   void collect_dead();
