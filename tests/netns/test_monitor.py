@@ -24,7 +24,7 @@ class Monitor:
         return [event["event"] for event in self.events()]
 
     def wait(self, names):
-        labs.wait_for(f"the events {names}", lambda: self.names() == names or None, 5)
+        labs.wait_for(f"the events {names}", lambda: self.names() == names or None, 20)
 
 
 def test_the_life_of_a_connection(nat_lab):
@@ -61,6 +61,18 @@ def test_a_session_that_expires():
         assert monitor.process.popen.wait(10) == 1
 
 
+def echoed(client):
+    """A datagram may be lost: in a queue, or since its session has ended this very moment."""
+    client.settimeout(2)
+    for _ in range(10):
+        client.sendto(b"u", (TARGET, 7001))
+        try:
+            return client.recv(10) == b"u"
+        except TimeoutError:
+            continue
+    return False
+
+
 def test_who_does_not_read_loses_events_and_holds_up_nobody(nat_lab):
     lab = nat_lab
     stuck = Monitor(lab, "--filter", "protocol=udp")
@@ -79,8 +91,7 @@ def test_who_does_not_read_loses_events_and_holds_up_nobody(nat_lab):
             for port in range(10000, 11500):
                 client.sendto(b"u", (TARGET, port))
                 if port % 100 == 0:  # not faster than the queues of all hosts take
-                    client.sendto(b"u", (TARGET, 7001))
-                    assert client.recv(10) == b"u"
+                    assert echoed(client)
             lab.viaduct("clear", "sessions", "--all")
         made = lab.counters()["session_made"]
         assert made > 6000
@@ -91,5 +102,5 @@ def test_who_does_not_read_loses_events_and_holds_up_nobody(nat_lab):
     happened = sum(counters[name] for name in ("session_made", "session_ended", "binding_made", "binding_ended"))
     # One for each that was heard, and what was lost is told, to the last one.
     labs.wait_for("every event is heard or told as lost",
-                  lambda: sum(event.get("count", 1) for event in stuck.events()) == happened, 10)
+                  lambda: sum(event.get("count", 1) for event in stuck.events()) == happened, 30)
     assert "lost" in stuck.names()
