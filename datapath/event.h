@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only
  *
  * What is told of a session or a binding to whoever watches (`viaduct monitor`). No code. The native
- * build keeps them in a ring for each worker; the BPF build's will come through a ring buffer.
+ * build keeps them in a ring for each worker; the BPF build's come through a ring buffer.
  */
 #ifndef VIADUCT_DATAPATH_EVENT_H
 #define VIADUCT_DATAPATH_EVENT_H

@@ -226,6 +226,7 @@ static struct worker *worker_make(struct engine *engine) {
   if (!worker)
     return NULL;
   worker->now = 0;
+  worker->answer.length = 0;
   worker->answers_second = worker->answers_left = 0;
   worker->random_is_fixed = worker->random_is_seeded = 0;
   worker->reader = reader_register(&engine->epochs);
@@ -498,7 +499,7 @@ enum verdict translate_frame(struct worker *worker, struct frame *frame, enum re
   return v;
 }
 
-/* --- sweep and dumps: the sweeper's thread ---------------------------------------------------- */
+/* --- the sweep: the sweeper's thread ------------------------------------------------------------ */
 
 enum { WALK_BUCKETS = 4096 };
 
