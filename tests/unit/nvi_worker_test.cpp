@@ -7,6 +7,7 @@
 
 #include "lib/addresses.h"
 #include "lib/packet.h"
+#include "lib/vector.h"
 
 #include <algorithm>
 #include <arpa/inet.h>
@@ -54,23 +55,8 @@ protected:
   void SetUp() override {
     engine_.reset(dp::engine_new(1000));
     ASSERT_NE(engine_, nullptr);
-    dp::policy policy{};
+    dp::policy policy = test::default_policy();
     policy.max_sessions_per_subscriber = 1000;
-    policy.icmp_error_rate = 100;
-    policy.timeouts.udp = 300;
-    policy.timeouts.fragment = 2;
-    policy.lowest_ipv6_mtu = 1280;
-    policy.timeouts.tcp_transitory = 240;
-    policy.subscriber_prefix = 64;
-    policy.accounting = 1;
-    policy.prefix_count = 1;
-    policy.prefix[0].length = 96;
-    std::copy_n(test::well_known_prefix.address.bytes.begin(), 16, policy.prefix[0].address.byte);
-    policy.allow_count = 1;
-    policy.allow[0].length = 32;
-    std::copy_n(test::client6.bytes.begin(), 4, policy.allow[0].address.byte);
-    policy.pool_count = 1;
-    policy.pool[0] = {test::pool4.network_order(), 1024, 65535, 0, 0, 0};
     ASSERT_EQ(dp::engine_set_policy(engine_.get(), &policy), 0);
   }
 

@@ -9,6 +9,7 @@
 
 #include "lib/addresses.h"
 #include "lib/packet.h"
+#include "lib/vector.h"
 
 #include <algorithm>
 #include <arpa/inet.h>
@@ -127,19 +128,11 @@ TEST_F(Pinned, NothingIsMounted) {
 // ---------------------------------------------------------------------
 
 dp::policy make_policy(uint32_t generation = 1) {
-  dp::policy policy{};
+  dp::policy policy = test::default_policy();
   policy.generation = generation;
   policy.max_sessions_per_subscriber = 100'000;
+  policy.timeouts = {};
   policy.timeouts.udp = UDP_TIMEOUT;
-  policy.subscriber_prefix = 64;
-  policy.prefix_count = 1;
-  policy.prefix[0].length = 96;
-  std::copy_n(test::well_known_prefix.address.bytes.begin(), 16, policy.prefix[0].address.byte);
-  policy.allow_count = 1;
-  policy.allow[0].length = 32;
-  std::copy_n(test::client6.bytes.begin(), 4, policy.allow[0].address.byte);
-  policy.pool_count = 1;
-  policy.pool[0] = {test::pool4.network_order(), 1024, 65535, 0, 0, 0};
   return policy;
 }
 

@@ -13,6 +13,7 @@
 #include "datapath/native/native.h"
 #include "lib/addresses.h"
 #include "lib/packet.h"
+#include "lib/vector.h"
 #include "tables/engine_choice.h"
 
 #include <algorithm>
@@ -79,25 +80,18 @@ Bytes inbound(uint8_t protocol, const Ipv4 &from, const Ipv4 &to, uint16_t port)
 }
 
 policy make_policy(uint32_t generation, size_t first_pool, size_t pools) {
-  policy policy{};
+  policy policy = test::default_policy();
   policy.generation = generation;
   policy.max_sessions_per_subscriber = QUOTA;
-  policy.icmp_error_rate = 100;
   // Anchors are UDP; the rest hardly lives.
+  policy.timeouts = {};
   policy.timeouts.udp = 4;
   policy.timeouts.tcp_established = 2;
   policy.timeouts.tcp_transitory = 1;
   policy.timeouts.icmp = 1;
   policy.timeouts.fragment = 2;
-  policy.lowest_ipv6_mtu = 1280;
-  policy.subscriber_prefix = 64;
-  policy.accounting = 1;
-  policy.prefix_count = 1;
-  policy.prefix[0].length = 96;
-  std::copy_n(test::well_known_prefix.address.bytes.begin(), 16, policy.prefix[0].address.byte);
-  policy.allow_count = 1;
-  policy.allow[0].length = 32;
-  std::copy_n(test::client6.bytes.begin(), 4, policy.allow[0].address.byte);
+  policy.rst_window = 0;
+  test::with_allowed({test::prefix6("2001:db8::/32")})(policy);
   policy.pool_count = static_cast<uint8_t>(pools);
   for (size_t i = 0; i < pools; i++)
     policy.pool[i] = {pool[first_pool + i].network_order(),
