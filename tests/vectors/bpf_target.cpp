@@ -160,12 +160,12 @@ Counters BpfTarget::counters() const {
   return sums;
 }
 
-std::optional<dp::session> BpfTarget::find(const dp::session_key &key) const {
-  return look_up<dp::session_key, dp::session>(object_->sessions(), key);
+std::optional<dp::session> find(const tables::BpfObject &object, const dp::session_key &key) {
+  return look_up<dp::session_key, dp::session>(object.sessions(), key);
 }
 
-std::optional<dp::binding> BpfTarget::find(const dp::binding_key &key) const {
-  return look_up<dp::binding_key, dp::binding>(object_->bindings(), key);
+std::optional<dp::binding> find(const tables::BpfObject &object, const dp::binding_key &key) {
+  return look_up<dp::binding_key, dp::binding>(object.bindings(), key);
 }
 
 } // namespace viaduct::test

@@ -23,6 +23,9 @@ Result<Departure> test_run(tables::BpfObject &object, const Arrival &arrival);
 // The maps empty but for this; the policy is not written.
 Result<void> fill(tables::BpfObject &object, const Tables &given);
 
+std::optional<dp::session> find(const tables::BpfObject &object, const dp::session_key &key);
+std::optional<dp::binding> find(const tables::BpfObject &object, const dp::binding_key &key);
+
 class BpfTarget : public Target {
 public:
   std::string name() const override { return "bpf"; }
@@ -37,8 +40,12 @@ public:
 
   std::vector<Bytes> sweep(uint32_t) override { return {}; }
   Counters counters() const override;
-  std::optional<dp::session> find(const dp::session_key &key) const override;
-  std::optional<dp::binding> find(const dp::binding_key &key) const override;
+  std::optional<dp::session> find(const dp::session_key &key) const override {
+    return test::find(*object_, key);
+  }
+  std::optional<dp::binding> find(const dp::binding_key &key) const override {
+    return test::find(*object_, key);
+  }
 
   // By the table size that a vector wants; loading takes much longer than a vector.
   using Objects = std::map<uint32_t, std::unique_ptr<tables::BpfObject>>;

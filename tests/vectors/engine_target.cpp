@@ -4,7 +4,6 @@
 #include "bpf_target.h"
 #include "native_target.h"
 
-#include <bpf/bpf.h>
 #include <string_view>
 
 namespace viaduct::test {
@@ -79,17 +78,11 @@ Counters EngineTarget::counters() const {
 }
 
 std::optional<dp::session> EngineTarget::find(const dp::session_key &key) const {
-  dp::session value;
-  if (bpf_map_lookup_elem(engine_->tables->object().sessions(), &key, &value) < 0)
-    return std::nullopt;
-  return value;
+  return test::find(engine_->tables->object(), key);
 }
 
 std::optional<dp::binding> EngineTarget::find(const dp::binding_key &key) const {
-  dp::binding value;
-  if (bpf_map_lookup_elem(engine_->tables->object().bindings(), &key, &value) < 0)
-    return std::nullopt;
-  return value;
+  return test::find(engine_->tables->object(), key);
 }
 
 } // namespace viaduct::test
