@@ -208,6 +208,12 @@ bool Tun::send(std::span<const uint8_t> packet) {
   return writev(queues_[next_].get(), parts.data(), parts.size()) >= 0;
 }
 
+Result<void> Tun::steer(int program) {
+  if (::ioctl(queues_.front().get(), TUNSETSTEERINGEBPF, &program) != 0)
+    return system_error(fmt::format("cannot have {}'s packets steered by BPF", name_), errno);
+  return {};
+}
+
 Result<void> Tun::remove() {
   if (queues_.empty())
     return {};

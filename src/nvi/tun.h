@@ -31,9 +31,13 @@ public:
   // Non-blocking descriptors, one per queue, owned by the Tun.
   std::vector<int> queues() const;
 
-  // A whole IP packet, from the daemon itself, by each queue in turn: the kernel leaves a flow to
-  // the queue it was last written to, and a sweep may write thousands. False: it was not taken.
+  // A whole IP packet, from the daemon itself, by each queue in turn: where nothing steers, the kernel
+  // leaves a flow to the queue it was last written to, and a sweep may write thousands. False: it was
+  // not taken.
   bool send(std::span<const uint8_t> packet);
+
+  // Has the kernel ask this BPF program (a socket filter) which queue a packet waits in.
+  Result<void> steer(int program);
 
   // What the kernel may leave to us: of "csum", "tso4", "tso6", "tso_ecn", "uso4", "uso6".
   const std::vector<std::string> &offloads() const { return offloads_; }

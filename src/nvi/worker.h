@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // The tun engine: one thread per queue reads packets, takes them through the native data path and
-// writes what comes out back into the same queue, in order. The kernel keeps a flow on the queue it
-// was last written to (for three seconds), so packets of one flow do not overtake one another.
+// writes what comes out back into the same queue, in order. A flow stays in one queue (Tun::steer),
+// so its packets do not overtake one another.
 //
 // A queue that has become empty is asked again for a short while before the thread sleeps, since
 // waking up costs more than a small packet does. How long follows what the last times have shown:

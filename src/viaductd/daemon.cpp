@@ -8,6 +8,7 @@
 #include "metrics/metrics.h"
 #include "nvi/egress.h"
 #include "nvi/plan.h"
+#include "tables/steering.h"
 #include "viaductd/log.h"
 #include "viaductd/policy.h"
 
@@ -155,6 +156,7 @@ Result<void> Daemon::start_interface() {
   if (!tun)
     return tun.failure();
   tun_.emplace(std::move(*tun));
+  steer();
   network_.emplace(std::move(*network));
   return {};
 }
@@ -214,6 +216,16 @@ Result<void> Daemon::start_network() {
   auto done = network_->apply(nvi::plan_of(config_));
   warn_once();
   return done ? follow_mtu() : done;
+}
+
+// Without it the kernel chooses by itself, as docs/limits.md tells.
+void Daemon::steer() {
+  if (tun_->queues().size() < 2)
+    return;
+  auto program = tables::load_steering();
+  auto done = program ? tun_->steer(program->get()) : program.failure();
+  if (!done)
+    log::info("steering", {{"by", "the kernel"}, {"detail", done.failure().message}});
 }
 
 Result<void> Daemon::start_workers() {

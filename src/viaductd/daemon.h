@@ -81,6 +81,7 @@ private:
                                                   const nlohmann::json &request);
   Result<std::unique_ptr<control::Answer>> monitor(const nlohmann::json &request);
   void monitors_turn();
+  void steer();
   Result<Metrics> make_metrics(const config::Config &config);
   std::string metrics_text() const;
   nvi::Workers::Settings worker_settings(const config::Config &config) const;

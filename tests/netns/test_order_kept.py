@@ -6,11 +6,12 @@ Sixteen flows of four hosts at once, each datagram with its number. Senders and 
 a processor each: a thread that moves while the kernel has packets of it under way on the old one
 may be overtaken by itself, with any program. Losses are no disorder.
 
-What is not promised: that fragments and whole packets of one flow do not overtake each other. The
-kernel spreads fragments by address alone (only the first one has ports), so they may be in another
-queue. And a flow may change its queue when its other side begins to speak, or has been silent for
-three seconds (the kernel takes the queue that the other direction was last written to), so here both
-sides speak from the start.
+A flow stays in its queue whoever speaks or is silent (datapath/bpf/steer.bpf.c). Where the kernel takes
+no program that steers, it chooses the queue that the other direction was last written to, and another
+one when that was three seconds ago: what waits in the old one is overtaken then.
+
+What is not promised: that fragments and whole packets of one flow do not overtake each other. They
+are spread by address alone (only the first one has ports), so they may be in another queue.
 """
 
 import os
@@ -30,6 +31,8 @@ HOSTS = [labs.CLIENT] + [f"2001:db8:64::{number}" for number in (20, 21, 22)]
 PORTS = range(40000, 40004)
 SO_RCVBUFFORCE = 33
 SMALL, IN_FRAGMENTS = 40, 3000
+TUN = {"engine": "tun"}  # its queues are what is tested, whatever engine the others are run with
+SILENCE = 8  # seconds; the kernel forgets after some three
 
 
 class Flows:
@@ -83,6 +86,23 @@ class Flows:
         for sender in senders:
             sender.join()
         return [self._judge(sinks, count) for sinks in ([self.server], self.clients)]
+
+    def run_into_silence(self):
+        """Both sides have spoken; then only the server does, for so long that the kernel forgets which
+        queue the hosts' packets were written to. (The share of all that arrived, how many came
+        after a later one of their flow.)"""
+        self._warm(SMALL)
+        sender = threading.Thread(target=self._answer, daemon=True, args=(SILENCE * 100,))
+        sender.start()
+        sender.join()
+        return self._judge(self.clients, SILENCE * 100)
+
+    def _answer(self, count):
+        os.sched_setaffinity(0, {0})
+        for number in range(1, count + 1):
+            for flow in self.outside:
+                self.server.sendto(struct.pack("!II", flow, number), self.outside[flow])
+            time.sleep(0.01)
 
     def _judge(self, sinks, count):
         last, arrived, late = {}, 0, 0
@@ -141,14 +161,41 @@ def test_in_order(flows, size, count):
         assert flows.lab.counters()["fragment_held"] > held + count
 
 
+def with_shim(lab, name):
+    """The words before viaductd that load a shim into it."""
+    shim = lab.folder / f"{name}.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", shim,
+                    pathlib.Path(__file__).with_name(f"{name}.c"), "-ldl"], check=True)
+    sanitizer = "verify_asan_link_order=0:" + os.environ.get("ASAN_OPTIONS", "")
+    return ["env", f"LD_PRELOAD={shim}", f"ASAN_OPTIONS={sanitizer}"]
+
+
+def test_in_order_when_the_other_side_falls_silent():
+    """Packets wait in the queue of a slow worker meanwhile."""
+    with labs.Lab() as lab:
+        flows = started(lab, nvi=TUN, wrapper=with_shim(lab, "slow_queue"))
+        share, late = flows.run_into_silence()
+        flows.close()
+        assert late == 0 and share > 0.5
+        assert "steering" not in lab.daemon.said()
+
+
+def test_silence_would_show_without_steering():
+    """The same where the kernel refuses to be told; viaductd says so, and goes on."""
+    with labs.Lab() as lab:
+        flows = started(lab, nvi=TUN, wrapper=[*with_shim(lab, "slow_queue"), "REFUSE_STEERING=1"])
+        assert "steering" in lab.daemon.said()
+        tries = [flows.run_into_silence()]
+        while tries[-1][1] == 0 and len(tries) < 4:
+            tries.append(flows.run_into_silence())
+        flows.close()
+        assert tries[-1][1] > 0, tries
+
+
 def test_disorder_would_show():
     """With a viaductd that keeps every 50th packet back for a moment."""
     with labs.Lab() as lab:
-        shim = lab.folder / "swap_writes.so"
-        subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", shim,
-                        pathlib.Path(__file__).with_name("swap_writes.c"), "-ldl"], check=True)
-        sanitizer = "verify_asan_link_order=0:" + os.environ.get("ASAN_OPTIONS", "")
-        flows = started(lab, wrapper=["env", f"LD_PRELOAD={shim}", f"ASAN_OPTIONS={sanitizer}"])
+        flows = started(lab, wrapper=with_shim(lab, "swap_writes"))
         for pause in (0.005, 0.02, 0.05):  # as above
             ways = flows.run(500, SMALL, pause)
             if all(share > 0.5 and late > 0 for share, late in ways):
