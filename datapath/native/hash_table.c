@@ -304,6 +304,30 @@ void *table_find(struct table *table, const void *key) {
   return entry ? value_of(table, entry) : NULL;
 }
 
+__u32 table_expect(struct table *table, const void *key) {
+  __u32 bucket = bucket_of(table, key);
+
+  __builtin_prefetch(&table->buckets[bucket]);
+  return bucket;
+}
+
+void table_expect_entry(struct table *table, __u32 bucket) {
+  __u32 index = __atomic_load_n(&table->buckets[bucket], __ATOMIC_RELAXED);
+  __u8 *entry;
+
+  if (!index)
+    return;
+  entry = (__u8 *)entry_at(table, index);
+  for (__u32 at = 0; at < table->entry_size; at += 64)
+    __builtin_prefetch(entry + at);
+}
+
+void *table_find_in(struct table *table, __u32 bucket, const void *key) {
+  struct entry *entry = find_in(table, bucket, key);
+
+  return entry ? value_of(table, entry) : NULL;
+}
+
 enum insertion table_insert(struct table *table, const void *key, const void *value) {
   __u32 bucket = bucket_of(table, key);
   int *stripe = &table->stripes[bucket % STRIPES];

@@ -71,6 +71,11 @@ void table_free(struct table *table);
 size_t table_memory(__u32 capacity, __u32 key_size, __u32 value_size);
 
 void *table_find(struct table *table, const void *key);
+/* The same in steps, for several keys at once: each step has the processor fetch what the next one
+ * reads. table_expect says the key's bucket. */
+__u32 table_expect(struct table *table, const void *key);
+void table_expect_entry(struct table *table, __u32 bucket);
+void *table_find_in(struct table *table, __u32 bucket, const void *key);
 enum insertion table_insert(struct table *table, const void *key, const void *value);
 bool table_remove(struct table *table, const void *key);
 bool table_has_room(struct table *table); /* for one more entry, at this moment */

@@ -6,6 +6,7 @@
 #include "nvi/train.h"
 #include "nvi/vnet.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -23,6 +24,12 @@ namespace {
 
 // How many packets are taken before others (the sweep, a new policy) get their turn.
 constexpr int BATCH = 64;
+
+// How many small packets are read before the first of them is dealt with: the code that reads, that
+// translates and that writes each stay in the processor's caches for longer. A large one ends the
+// round, its bytes should be there still when it is written.
+constexpr size_t ROUND = dp::EXPECTED_AT_MOST;
+constexpr ssize_t LARGE = 2048;
 
 // One packet's memory: room for headers that grow and for the vnet header, then the packet. A
 // little more than the largest packet, so that a larger one shows.
@@ -50,15 +57,24 @@ bool is_lasting(int error) {
 class Queue {
 public:
   Queue(dp::worker *worker, int queue, Refusals &refusals)
-      : worker_(worker), queue_(queue), refusals_(refusals), in_(std::make_unique<Buffer>()),
-        begun_(std::make_unique<Buffer>()), datagram_(std::make_unique<Buffer>()) {}
+      : worker_(worker), queue_(queue), refusals_(refusals), begun_(std::make_unique<Buffer>()),
+        datagram_(std::make_unique<Buffer>()) {
+    for (Read &read : reads_)
+      read.buffer = std::make_unique_for_overwrite<Buffer>(); // what is not used takes no memory
+  }
 
   // Reads packets and deals with them; how many there were. `gather`: datagrams of one flow leave
   // as one super-packet.
   int pump_batch(bool gather);
 
 private:
-  bool pump();
+  struct Read {
+    std::unique_ptr<Buffer> buffer;
+    ssize_t length = 0; // with the vnet header
+  };
+  size_t read_round();
+  void expect(size_t count);
+  void deal_with(Read &read);
   void process(const VnetHeader &header, dp::frame &frame);
   void take_apart(const dp::frame &frame);
 
@@ -77,7 +93,8 @@ private:
   Refusals &refusals_;
   bool gathers_ = false;
   Train train_;
-  std::unique_ptr<Buffer> in_;
+  std::array<Read, ROUND> reads_;
+  Read *in_ = nullptr;               // the one that is dealt with
   std::unique_ptr<Buffer> begun_;    // the train's
   std::unique_ptr<Buffer> datagram_; // of a super-packet that was taken apart
 };
@@ -107,12 +124,12 @@ bool Queue::gather(const VnetHeader &header, const dp::frame &frame) {
   if (train_.join(header, frame))
     return true;
   flush();
-  const uint8_t *memory = in_->bytes.data();
-  if (frame.data < memory || frame.data >= memory + in_->bytes.size() ||
+  const auto &memory = in_->buffer->bytes;
+  if (frame.data < memory.data() || frame.data >= memory.data() + memory.size() ||
       !Train::may_begin(header, frame) || refusals_.off(uso_of(frame)))
     return false;
   train_.begin(header, frame);
-  std::swap(in_, begun_);
+  std::swap(in_->buffer, begun_);
   return true;
 }
 
@@ -207,29 +224,48 @@ void Queue::take_apart(const dp::frame &frame) {
   }
 }
 
-// Reads one packet and deals with it; false when the queue is empty.
-bool Queue::pump() {
-  VnetHeader header{};
-  uint8_t *start = in_->packet() - sizeof header;
-  ssize_t got = read_from(queue_, start, sizeof header + Buffer::ROOM);
-  if (got < 0)
-    return errno == EINTR;
-  if (got == 0)
-    return false;
+// Until the queue is empty, a packet is large, or the round is full; how many there were.
+size_t Queue::read_round() {
+  size_t count = 0;
+  while (count < ROUND) {
+    Read &read = reads_[count];
+    read.length = read_from(queue_, read.buffer->packet() - sizeof(VnetHeader),
+                            sizeof(VnetHeader) + Buffer::ROOM);
+    if (read.length < 0 && errno == EINTR)
+      continue;
+    if (read.length <= 0)
+      break;
+    count++;
+    if (read.length >= LARGE)
+      break;
+  }
+  return count;
+}
 
+void Queue::expect(size_t count) {
+  std::array<dp::packet_ahead, ROUND> ahead;
+  for (size_t i = 0; i < count; i++) {
+    ssize_t length = reads_[i].length - static_cast<ssize_t>(sizeof(VnetHeader));
+    ahead[i] = {reads_[i].buffer->packet(), static_cast<uint32_t>(std::max<ssize_t>(length, 0))};
+  }
+  dp::worker_expect(worker_, ahead.data(), static_cast<uint32_t>(count));
+}
+
+void Queue::deal_with(Read &read) {
+  VnetHeader header{};
+  in_ = &read;
   dp::frame frame{};
-  frame.data = in_->packet();
-  frame.length = static_cast<uint32_t>(got) - static_cast<uint32_t>(sizeof header);
-  if (got >= static_cast<ssize_t>(sizeof header))
-    std::memcpy(&header, start, sizeof header);
-  if (got < static_cast<ssize_t>(sizeof header) || frame.length >= Buffer::ROOM ||
-      !take_offloads(header, frame))
+  frame.data = read.buffer->packet();
+  frame.length = static_cast<uint32_t>(read.length) - static_cast<uint32_t>(sizeof header);
+  const bool whole = read.length >= static_cast<ssize_t>(sizeof header);
+  if (whole)
+    std::memcpy(&header, frame.data - sizeof header, sizeof header);
+  if (!whole || frame.length >= Buffer::ROOM || !take_offloads(header, frame))
     count(dp::REASON_tun_bad_frame);
   else if (must_be_taken_apart(header, frame))
     take_apart(frame);
   else
     process(header, frame);
-  return true;
 }
 
 int Queue::pump_batch(bool gather) {
@@ -237,8 +273,13 @@ int Queue::pump_batch(bool gather) {
   gathers_ = gather;
   dp::worker_set_now(worker_, monotonic_seconds());
   dp::worker_enter(worker_);
-  while (done < BATCH && pump())
-    done++;
+  for (size_t count = ROUND; count != 0 && done < BATCH; done += static_cast<int>(count)) {
+    count = read_round();
+    if (count > 1)
+      expect(count);
+    for (size_t i = 0; i < count; i++)
+      deal_with(reads_[i]);
+  }
   flush();
   dp::worker_leave(worker_);
   return done;

@@ -16,6 +16,7 @@
 #include <cstring>
 #include <gtest/gtest.h>
 #include <limits>
+#include <random>
 #include <set>
 #include <tuple>
 #include <unistd.h>
@@ -388,6 +389,43 @@ TEST_P(TablesTest, CountsTheEventsThatNobodyCameFor) {
   EXPECT_GE(events.size(), size_t{dp::EVENTS_HELD});
   EXPECT_EQ(events.size() + lost, sessions + 1); // a binding was made, too
   EXPECT_EQ(tables_->events(100, events), 0U) << "told twice";
+}
+
+// Packets of sessions and of none, some damaged or cut short.
+test::Bytes packet_ahead(std::mt19937 &random) {
+  auto port = static_cast<uint16_t>(2000 + random() % 8000);
+  test::Bytes bytes =
+      random() % 2 == 0
+          ? (test::ip6(test::client6, test::pref64(test::server4)) / test::udp(port, 1)).bytes()
+          : (test::ip4(test::server4, test::pool4) / test::udp(1, port)).bytes();
+  if (random() % 3 == 0)
+    bytes.at(random() % bytes.size()) = static_cast<uint8_t>(random());
+  if (random() % 5 == 0)
+    bytes.resize(random() % (bytes.size() + 1));
+  bytes.shrink_to_fit(); // a sanitizer sees what is read beyond
+  return bytes;
+}
+
+TEST_P(TablesTest, WhatIsAheadIsOnlyLookedAt) {
+  constexpr uint16_t sessions = 5000;
+  make(2 * sessions);
+  for (uint16_t i = 0; i < sessions; i++)
+    ASSERT_EQ(send(static_cast<uint16_t>(2000 + i), 1), dp::REASON_translated_6to4);
+  auto counters = tables_->counters();
+  std::mt19937 random(1);
+  for (int round = 0; round < 2000; round++) {
+    std::array<test::Bytes, dp::EXPECTED_AT_MOST> packets;
+    std::array<dp::packet_ahead, dp::EXPECTED_AT_MOST> ahead;
+    for (size_t i = 0; i < packets.size(); i++) {
+      packets[i] = packet_ahead(random);
+      ahead[i] = {packets[i].data(), static_cast<uint32_t>(packets[i].size())};
+    }
+    dp::worker_enter(worker_);
+    dp::worker_expect(worker_, ahead.data(), 1 + random() % ahead.size());
+    dp::worker_leave(worker_);
+  }
+  EXPECT_EQ(tables_->counters(), counters);
+  EXPECT_EQ(tables_->usage().sessions, sessions);
 }
 
 TEST_P(TablesTest, IsMadeEvenForOne) {
