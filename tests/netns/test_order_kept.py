@@ -195,7 +195,7 @@ def test_silence_would_show_without_steering():
 def test_disorder_would_show():
     """With a viaductd that keeps every 50th packet back for a moment."""
     with labs.Lab() as lab:
-        flows = started(lab, wrapper=with_shim(lab, "swap_writes"))
+        flows = started(lab, nvi=TUN, wrapper=with_shim(lab, "swap_writes"))
         for pause in (0.005, 0.02, 0.05):  # as above
             ways = flows.run(500, SMALL, pause)
             if all(share > 0.5 and late > 0 for share, late in ways):
