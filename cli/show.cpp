@@ -182,6 +182,21 @@ int show_table(const Options &options, const View &view) {
   return output.finish(whole ? exit_good : exit_failed);
 }
 
+// "eth0 (tc), eth1 (off: there is no interface of this name)"; nothing where no port is to be direct.
+std::string direct_text(const json &item) {
+  std::string all;
+  const json &ports = member(item, "direct");
+  if (!ports.is_array()) // an older daemon
+    return text(ports);
+  for (const json &port : ports) {
+    std::string mode = text(port, "mode").empty() ? "off" : text(port, "mode");
+    if (const std::string detail = text(port, "detail"); !detail.empty())
+      mode += ": " + detail;
+    all += fmt::format("{}{} ({})", all.empty() ? "" : ", ", text(port, "port"), mode);
+  }
+  return all;
+}
+
 std::string status_text(const json &item) {
   std::string dns64 = text(item, "dns64", "state");
   if (text(item, "dns64", "restarts") != "0")
@@ -200,12 +215,13 @@ std::string status_text(const json &item) {
   std::string sessions = text(item, "sessions") + " of " + text(item, "sessions_limit");
   if (const std::string why = text(item, "why_mortal"); !why.empty())
     sessions += " (end with viaductd: " + why + ")";
-  const std::array<std::pair<const char *, std::string>, 11> lines = {{
+  const std::array<std::pair<const char *, std::string>, 12> lines = {{
       {"version", text(item, "version")},
       {"running", duration_text(member(item, "uptime_seconds")) + ", pid " + text(item, "pid")},
       {"configuration", text(item, "configuration")},
       {"engine", engine},
       {"interface", text(item, "interface")},
+      {"direct", direct_text(item)},
       {"workers", text(item, "workers")},
       {"offloads", offloads},
       {"prefixes", list_text(item, "prefixes")},
@@ -214,8 +230,10 @@ std::string status_text(const json &item) {
       {"dns64", dns64},
   }};
   std::string all;
-  for (const auto &[name, value] : lines)
-    all += fmt::format("{:<15}{}\n", name, value);
+  for (const auto &[name, value] : lines) {
+    if (!value.empty() || std::string_view(name) != "direct")
+      all += fmt::format("{:<15}{}\n", name, value);
+  }
   return all;
 }
 

@@ -6,7 +6,7 @@
  * by the target) and leave in `rewrite` what emit is to write. That keeps them free of packet
  * pointers, so one text passes the verifiers and runs natively.
  *
- * A target (bpf/nvi.bpf.c, native/native.c) defines before including path.h:
+ * A target (bpf/target.h, native/native.c) defines before including path.h:
  *   HEAD_BYTES     a power of two; `head` is twice as long, so that a masked offset is always inside
  *   TARGET_PUNTS   1 where rare packets are handed up to the native build, 0 in the native build
  *   PORT_SCAN      how many ports are tried in order after the random tries

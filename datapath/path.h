@@ -44,15 +44,17 @@ STEP enum reason forwarded_as(const struct packet *p) {
 }
 
 /* Every packet is counted once, under the reason of its end. */
-STEP enum verdict path(struct packet *p) {
-  enum verdict v = walk(p);
-
+STEP enum verdict path_end(struct packet *p, enum verdict v) {
   if (v == VERDICT_FORWARD)
     p->reason = forwarded_as(p);
   if (v == VERDICT_DROP && p->headers->family && answer_message(p).type != NO_COUNTERPART)
     v = answer(p); /* the drop stays one; somebody is told */
   count(p, p->reason);
   return v;
+}
+
+STEP enum verdict path(struct packet *p) {
+  return path_end(p, walk(p));
 }
 
 #endif

@@ -55,15 +55,28 @@ STEP bool session_refresh(struct session *session, __u32 now, __u32 timeout) {
   return true; /* somebody else refreshed it at the same moment, more than once */
 }
 
-STEP void session_account(struct packet *p, struct session *session) {
-  __u32 bytes = p->length;
+STEP __u64 accounted_bytes(const struct packet *p) {
+  return p->headers->family == FAMILY_4 ? p->headers->transport_length + IPV6_HEADER : p->length;
+}
 
+STEP void session_account(struct packet *p, struct session *session) {
   if (!p->policy->accounting)
     return;
-  if (p->headers->family == FAMILY_4)
-    bytes = p->headers->transport_length + IPV6_HEADER;
   ADD(session->packets, p->segments);
-  ADD(session->bytes, bytes);
+  ADD(session->bytes, accounted_bytes(p));
+}
+
+/* The packet comes again by another way, and is counted there. */
+STEP void session_take_back(struct packet *p) {
+  struct session *session;
+
+  if (!p->policy->accounting || p->headers->stateless)
+    return;
+  session = session_find(p, &p->scratch->session_key);
+  if (!session)
+    return;
+  ADD(session->packets, -(__u64)p->segments);
+  ADD(session->bytes, -accounted_bytes(p));
 }
 
 /* Only the IPv6 side keeps a session alive, where the policy says so (RFC 4787 REQ-6). */

@@ -195,6 +195,19 @@ struct pool_use {
 #define BINDING_DEAD 0x80000000U
 #define SESSION_DEAD 0U
 
+/* --- direct ports --------------------------------------------------------------------------------
+ * Written by the daemon under a port's index, read by the XDP program. */
+
+enum { MAX_DIRECT = 64 };
+
+struct direct_port {
+  __u8 address[6]; /* link-layer */
+  __u8 native;     /* the driver runs the program, and takes frames that another one's sends */
+  __u8 pad;
+  __u32 nvi; /* the interface's index: whose program it is */
+};
+DP_STATIC_ASSERT(sizeof(struct direct_port) == 12);
+
 /* --- policy --------------------------------------------------------------------------------------
  * Written by the daemon as a whole, read by every step. */
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only
  *
- * emit for tc: the kernel changes the packet's family (which keeps super-packets whole), then the
- * new headers are stored and the checksum is updated through the helper that knows whether the
- * field holds a whole checksum or a partial one.
+ * A packet in an skb: its first bytes for the steps, and emit. The kernel changes the packet's
+ * family (which keeps super-packets whole), then the new headers are stored and the checksum is
+ * updated through the helper that knows whether the field holds a whole checksum or a partial one.
  */
 #ifndef VIADUCT_DATAPATH_EMIT_TC_H
 #define VIADUCT_DATAPATH_EMIT_TC_H
@@ -10,7 +10,29 @@
 #include "datapath/checksum.h"
 #include "datapath/packet.h"
 
+#define CONTEXT struct __sk_buff
+#define LOAD(context, at, to, n) bpf_skb_load_bytes(context, at, to, n)
+#include "datapath/bpf/sum.h"
+
 enum { ETHERTYPE_IPV4 = 0x0800, ETHERTYPE_IPV6 = 0x86dd };
+
+/* Copies the first bytes of the packet to where the steps look at them. A packet without any is
+ * left to parse, which has a word for it. */
+STEP bool load_head(struct packet *p, struct __sk_buff *skb) {
+  __u64 last = skb->len - layer2 - 1; /* as a bound the verifier of 6.1 can follow */
+
+  p->segments = skb->gso_segs ? skb->gso_segs : 1;
+  p->segment_size = skb->gso_size;
+  if (skb->len <= layer2)
+    return true;
+  p->length = (__u32)last + 1;
+  if (last >= HEAD_BYTES)
+    last = HEAD_BYTES - 1;
+  KEEP(last);
+  last &= HEAD_BYTES - 1;
+  p->head_length = (__u32)last + 1;
+  return bpf_skb_load_bytes(skb, layer2, (__u8 *)p->head, (__u32)last + 1) == 0;
+}
 
 STEP long store_headers(struct __sk_buff *skb, const struct packet *p) {
   const struct rewrite *r = p->rewrite;
@@ -35,68 +57,14 @@ STEP long update_checksum(struct __sk_buff *skb, const struct packet *p) {
   return failed ? failed : bpf_l4_csum_replace(skb, field, 0, r->data_delta, flags);
 }
 
-/* Adds the first SUM_CHUNK of `left` bytes (at least one) to workspace.sum; 0: they cannot be read.
- * A global function: the verifier goes through it once, and not in each round of the loop. */
-__attribute__((noinline)) int sum_piece(struct __sk_buff *skb, __u32 at, __u32 left) {
-  struct workspace *workspace = workspace_find();
-  __u64 last = left - 1, word; /* as a bound the verifier of 6.1 can follow */
-
-  if (!workspace)
-    return 0;
-  if (last >= SUM_CHUNK)
-    last = SUM_CHUNK - 1;
-  KEEP(last);
-  last &= SUM_CHUNK - 1;
-  word = last & (SUM_CHUNK - 4);
-  *(__u32 *)(workspace->chunk + word) = 0; /* what is behind an odd end counts as zero */
-  if (bpf_skb_load_bytes(skb, at, workspace->chunk, (__u32)last + 1))
-    return 0;
-  workspace->sum =
-      (__u32)bpf_csum_diff(NULL, 0, (__be32 *)workspace->chunk, (__u32)word + 4, workspace->sum);
-  return 1;
-}
-
-/* A datagram that is summed. */
-struct summing {
-  struct __sk_buff *skb;
-  __u32 at;
-  __u32 length;
-  __u32 failed;
-};
-
-static long sum_next(__u32 i, void *context) {
-  struct summing *summing = context;
-  __u32 done = i * SUM_CHUNK;
-
-  if (done >= summing->length)
-    return 1;
-  summing->failed = !sum_piece(summing->skb, summing->at + done, summing->length - done);
-  return summing->failed;
-}
-
-/* Adds a datagram of any length to workspace.sum; false: it cannot be read. */
-STEP bool sum_datagram(struct __sk_buff *skb, __u32 at, __u32 length) {
-  struct summing summing = {.skb = skb, .at = at, .length = length};
-
-  bpf_loop(65536 / SUM_CHUNK, sum_next, &summing, 0);
-  return !summing.failed;
-}
-
-/* RFC 7915 4.5: a datagram without a checksum gets one, which IPv6 demands. */
+/* RFC 7915 4.5. */
 STEP long compute_checksum(struct __sk_buff *skb, const struct packet *p) {
   const struct rewrite *r = p->rewrite;
-  __u32 at = layer2 + r->network_length, length = HOST32(r->transport[1]) >> 16;
-  struct workspace *workspace = workspace_find();
+  __u32 at = layer2 + r->network_length;
   __u16 checksum;
 
-  if (!workspace)
+  if (!sum_udp6(skb, p, at, &checksum))
     return -1;
-  workspace->sum = udp6_pseudo(p, length);
-  if (!sum_datagram(skb, at, length))
-    return -1;
-  checksum = (__u16)~sum_fold(workspace->sum);
-  if (checksum == 0)
-    checksum = 0xffff;
   return bpf_skb_store_bytes(skb, at + r->checksum_at, &checksum, sizeof checksum,
                              BPF_F_RECOMPUTE_CSUM);
 }
@@ -127,7 +95,7 @@ __attribute__((noinline)) int emit_workspace(struct __sk_buff *skb) {
   return write_packet(skb, &p);
 }
 
-STEP enum verdict emit(struct packet *p) {
+STEP enum verdict emit_tc(struct packet *p) {
   int reason = emit_workspace(p->target);
 
   if (reason == REASON_none)

@@ -149,6 +149,7 @@ struct workspace {
   __u8 head[2 * HEAD_BYTES];
   __u32 sum;
   __u8 chunk[SUM_CHUNK]; /* of a datagram that is summed */
+  __u8 link[12];         /* both addresses of a frame that leaves by XDP */
 };
 
 struct {

@@ -54,10 +54,27 @@ const char *engine_name(Engine engine) {
   }
 }
 
+const char *direct_mode_name(DirectMode mode) {
+  switch (mode) {
+  case DirectMode::tc:
+    return "tc";
+  case DirectMode::xdp:
+    return "xdp";
+  case DirectMode::xdp_generic:
+    return "xdp-generic";
+  default:
+    return "auto";
+  }
+}
+
 void write_nvi(std::string &out, const Nvi &nvi) {
   out += "[nvi]\n";
   out += fmt::format("name = {}\n", toml_string(nvi.name));
   out += fmt::format("engine = \"{}\"\n", engine_name(nvi.engine));
+  if (!nvi.direct.empty())
+    out += fmt::format("direct = {}\n", strings(nvi.direct));
+  if (!nvi.direct.empty() || nvi.direct_mode != DirectMode::automatic)
+    out += fmt::format("direct_mode = \"{}\"\n", direct_mode_name(nvi.direct_mode));
   out += fmt::format("spin_us = {}\n", nvi.spin_us);
   out += fmt::format("gather_udp = {}\n", nvi.gather_udp);
 }

@@ -9,6 +9,7 @@
 // A problem names the key, what was found and what was expected, and points at the value (or at the
 // key where the key itself is wrong).
 #include "config/checker.h"
+#include "config/quote.h"
 #include "config/sections.h"
 
 #include <algorithm>
@@ -61,6 +62,33 @@ void nvi_engine(Checker &checker, const Field &field) {
     checker.config.nvi.engine = engines[*word];
 }
 
+void nvi_direct(Checker &checker, const Field &field) {
+  constexpr size_t most = 64;
+  constexpr const char *what = "a list of names of ports, such as [\"eth0\", \"eth1\"]";
+  std::vector<std::string> &ports = checker.config.nvi.direct;
+  checker.direct_at = field.value.at;
+  for (const Field &item : read_list(checker, field, most, what)) {
+    const std::string *name = read_string(checker, item, "the name of a port, such as \"eth0\"");
+    if (name == nullptr)
+      continue;
+    if (!valid_interface_name(*name))
+      expected(checker, item, "the name of a port, such as \"eth0\"");
+    else if (std::ranges::find(ports, *name) != ports.end())
+      problem(
+          checker, item.value.at,
+          fmt::format("{}: found {} twice, expected every port once", item.name, quoted(*name)));
+    else
+      ports.push_back(*name);
+  }
+}
+
+void nvi_direct_mode(Checker &checker, const Field &field) {
+  constexpr std::array modes = {DirectMode::automatic, DirectMode::tc, DirectMode::xdp,
+                                DirectMode::xdp_generic};
+  if (auto word = read_word(checker, field, {"auto", "tc", "xdp", "xdp-generic"}))
+    checker.config.nvi.direct_mode = modes[*word];
+}
+
 void nvi_spin_us(Checker &checker, const Field &field) {
   if (auto microseconds = read_number(checker, field, 0, 1000))
     checker.config.nvi.spin_us = static_cast<uint16_t>(*microseconds);
@@ -71,14 +99,28 @@ void nvi_gather_udp(Checker &checker, const Field &field) {
     checker.config.nvi.gather_udp = *value;
 }
 
-constexpr Key nvi_keys[] = {{"name", nvi_name},
-                            {"engine", nvi_engine},
-                            {"spin_us", nvi_spin_us},
-                            {"gather_udp", nvi_gather_udp},
-                            {"direct", nullptr}};
+constexpr Key nvi_keys[] = {{"name", nvi_name},       {"engine", nvi_engine},
+                            {"spin_us", nvi_spin_us}, {"gather_udp", nvi_gather_udp},
+                            {"direct", nvi_direct},   {"direct_mode", nvi_direct_mode}};
 
 void nvi(Checker &checker, const Field &field) {
   read_table(checker, field, nvi_keys);
+}
+
+// Direct ports are the BPF engine's, and none of them is the interface itself.
+void check_direct(Checker &checker) {
+  const Nvi &nvi = checker.config.nvi;
+  if (nvi.direct.empty())
+    return;
+  if (nvi.engine == Engine::tun)
+    problem(checker, checker.direct_at,
+            "nvi.direct: found ports with engine = \"tun\", expected \"bpf\" or \"auto\": the "
+            "programs of direct ports work on the bpf engine's tables");
+  if (std::ranges::find(nvi.direct, nvi.name) != nvi.direct.end())
+    problem(checker, checker.direct_at,
+            fmt::format("nvi.direct: found {}, which is the virtual interface itself, expected "
+                        "ports that packets come in by",
+                        quoted(nvi.name)));
 }
 
 // --- [control] -----------------------------------------------------------------------------------
@@ -151,6 +193,7 @@ Outcome parse(std::string_view text, const std::string &file) {
   if (!has_key(root, "nat64"))
     problem(checker, {},
             fmt::format("found no table [nat64], expected at least {}", smallest_config));
+  check_direct(checker);
   check_maps(checker);
   check_bindings(checker);
   if (checker.problems.empty())

@@ -28,6 +28,7 @@ struct Field {
 struct Checker {
   std::string file;
   Config config;                     // filled in as the values turn out good
+  Position direct_at;                // where nvi.direct stands
   PoolAddress pool_entry;            // the entry of pool4 that is being read
   std::optional<Prefix6> map_inside; // of the map that is being read
   std::optional<Prefix4> map_outside;

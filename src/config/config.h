@@ -17,6 +17,7 @@
 namespace viaduct::config {
 
 enum class Engine { automatic, tun, bpf };
+enum class DirectMode { automatic, tc, xdp, xdp_generic };
 enum class Synthesize { missing, always };
 enum class Filtering { endpoint, address };
 enum class RstCheck { window, off };
@@ -25,6 +26,8 @@ enum class ZeroChecksum { calculate, drop };
 struct Nvi {
   std::string name = "nvi0";
   Engine engine = Engine::automatic;
+  std::vector<std::string> direct; // ports that translate and send by themselves; no name twice
+  DirectMode direct_mode = DirectMode::automatic;
   uint16_t spin_us = 0;   // how long at most an empty queue is asked again, in microseconds
   bool gather_udp = true; // datagrams of one flow leave as one super-packet, where the kernel can
   bool operator==(const Nvi &) const = default;

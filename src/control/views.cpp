@@ -220,6 +220,9 @@ double handed_up_share(const tables::Counters &counters) {
 }
 
 json status_item(const Status &status) {
+  json direct = json::array();
+  for (const DirectPort &port : status.direct)
+    direct.push_back({{"port", port.port}, {"mode", port.mode}, {"detail", port.detail}});
   return {{"version", program_version},
           {"engine", status.engine},
           {"interface", status.interface},
@@ -236,6 +239,7 @@ json status_item(const Status &status) {
           {"handed_up", status.handed_up},
           {"why_not_bpf", status.why_not_bpf},
           {"why_mortal", status.why_mortal},
+          {"direct", direct},
           {"dns64",
            {{"state", status.dns64.state},
             {"restarts", status.dns64.restarts},

@@ -25,6 +25,12 @@ struct Dns64Status {
   std::string detail; // one sentence, for a person
 };
 
+struct DirectPort {
+  std::string port;
+  std::string mode;   // empty: it is not direct
+  std::string detail; // and why not
+};
+
 struct Status {
   std::string engine;
   std::string interface;
@@ -39,6 +45,7 @@ struct Status {
   double handed_up = 0;    // share of packets, 0 to 1, that BPF has handed up to the workers
   std::string why_not_bpf; // what the kernel said, where "auto" had to take the other engine
   std::string why_mortal;  // why sessions end with the daemon; empty: a successor takes them over
+  std::vector<DirectPort> direct; // those that [nvi] direct names
   Dns64Status dns64;
 };
 

@@ -33,6 +33,7 @@ std::span<const Check> checks() {
       {"source nat", check_source_nat},
       {"conntrack", check_conntrack},
       {"offloads", check_offloads},
+      {"direct ports", check_direct},
       // who uses it, and how much is left
       {"allow", check_allow},
       {"sessions", check_sessions},

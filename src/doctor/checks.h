@@ -63,6 +63,7 @@ Finding check_source_nat(const Facts &facts);
 Finding check_configuration(const Facts &facts);
 Finding check_daemon(const Facts &facts);
 Finding check_engine(const Facts &facts);
+Finding check_direct(const Facts &facts);
 Finding check_sessions(const Facts &facts);
 Finding check_ports(const Facts &facts);
 Finding check_resolver(const Facts &facts);

@@ -67,6 +67,23 @@ Finding check_engine(const Facts &facts) {
   return ok(text);
 }
 
+// What a port cannot be, or can be only in another mode, is no reason for viaductd not to run.
+Finding check_direct(const Facts &facts) {
+  if (!runs(facts))
+    return skip(not_running);
+  std::string direct, problems;
+  for (const Running::Direct &port : facts.daemon.direct) {
+    if (!port.mode.empty())
+      direct += fmt::format("{}{} ({})", direct.empty() ? "" : ", ", port.port, port.mode);
+    if (!port.detail.empty())
+      problems += fmt::format("{}{}: {}", problems.empty() ? "" : "; ", port.port, port.detail);
+  }
+  if (!problems.empty())
+    return warn(problems, "what such a port brings goes through the interface meanwhile: mend it, "
+                          "or take the port out of [nvi] direct");
+  return ok(direct.empty() ? "no port is direct" : direct);
+}
+
 Finding check_sessions(const Facts &facts) {
   if (!runs(facts))
     return skip(not_running);

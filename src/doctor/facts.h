@@ -36,6 +36,10 @@ struct Running {
   double handed_up = 0;            // of all packets, by the programs in the kernel: 0 to 1
   std::vector<std::string> offloads;
   uint64_t sessions = 0, sessions_limit = 0;
+  struct Direct {
+    std::string port, mode, detail; // mode empty: it is not direct
+  };
+  std::vector<Direct> direct; // of the ports that [nvi] direct names
   std::string dns64_state, dns64_detail;
   std::vector<PoolUse> pools;
   struct Files {

@@ -100,6 +100,11 @@ void take_status(const json &status, Running &daemon) {
     for (const json &word : *list)
       if (word.is_string())
         daemon.offloads.push_back(word.get<std::string>());
+  if (auto list = status.find("direct"); list != status.end() && list->is_array())
+    for (const json &port : *list)
+      if (port.is_object())
+        daemon.direct.push_back(
+            {text_of(port, "port"), text_of(port, "mode"), text_of(port, "detail")});
   if (auto dns64 = status.find("dns64"); dns64 != status.end() && dns64->is_object()) {
     daemon.dns64_state = text_of(*dns64, "state");
     daemon.dns64_detail = text_of(*dns64, "detail");

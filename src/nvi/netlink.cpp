@@ -9,6 +9,8 @@
 #include <linux/if_link.h>
 #include <linux/if_tun.h>
 #include <linux/neighbour.h>
+#include <linux/pkt_cls.h>
+#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <sys/socket.h>
@@ -217,6 +219,22 @@ std::optional<ProxyNeighbour> parse_proxy(const nlmsghdr *message) {
     return std::nullopt;
   return ProxyNeighbour{
       .interface = body->ndm_ifindex, .address = *address, .protocol = attributes.u8(NDA_PROTOCOL)};
+}
+
+std::optional<Filter> parse_filter(const nlmsghdr *message) {
+  const auto *body = body_of<tcmsg>(message);
+  if (message->nlmsg_type != RTM_NEWTFILTER || body == nullptr)
+    return std::nullopt;
+  const Attributes<TCA_MAX + 1> attributes(message, sizeof(*body));
+  Filter filter;
+  filter.handle = body->tcm_handle;
+  filter.priority = TC_H_MAJ(body->tcm_info) >> 16;
+  if (attributes.string(TCA_KIND) == "bpf" && attributes[TCA_OPTIONS] != nullptr) {
+    const Attributes<TCA_BPF_MAX + 1> bpf(attributes[TCA_OPTIONS]);
+    filter.program = bpf.u32(TCA_BPF_ID);
+    filter.name = bpf.string(TCA_BPF_NAME);
+  }
+  return filter;
 }
 
 // The kernel's sentence behind an error number, if it sent one.
@@ -534,6 +552,15 @@ Result<void> Netlink::replace(const Route &route) {
 
 Result<void> Netlink::remove(const Route &route) {
   return change_route(route, RTM_DELROUTE, 0, "remove");
+}
+
+Result<std::vector<Filter>> Netlink::filters(int index, uint32_t parent) {
+  Request request(RTM_GETTFILTER, 0);
+  auto *body = request.body<tcmsg>();
+  body->tcm_family = AF_UNSPEC;
+  body->tcm_ifindex = index;
+  body->tcm_parent = parent;
+  return dump<Filter>(request.header, "list the traffic control filters", parse_filter);
 }
 
 Result<std::vector<ProxyNeighbour>> Netlink::proxies(int family) {

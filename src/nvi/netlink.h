@@ -78,6 +78,13 @@ struct ProxyNeighbour {
   uint8_t protocol = route_protocol;
 };
 
+struct Filter {
+  uint32_t handle = 0; // 0: of all filters of this priority
+  uint32_t priority = 0;
+  uint32_t program = 0; // of a BPF filter: its number
+  std::string name;     // and what it was given as its name
+};
+
 class Netlink {
 public:
   static Result<Netlink> open();
@@ -110,6 +117,10 @@ public:
   Result<void> add(const Route &route);
   Result<void> replace(const Route &route);
   Result<void> remove(const Route &route); // not there: success
+
+  // The traffic control filters at this parent (of a clsact qdisc: TC_H_MAKE(TC_H_CLSACT,
+  // TC_H_MIN_INGRESS) or ..._EGRESS). None where there is no such qdisc.
+  Result<std::vector<Filter>> filters(int index, uint32_t parent);
 
   Result<std::vector<ProxyNeighbour>> proxies(int family);
   Result<void> add(const ProxyNeighbour &entry);

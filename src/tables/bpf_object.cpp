@@ -46,6 +46,15 @@ Result<void> compare(const bpf_map *map, bool sized, int pinned) {
 
 } // namespace
 
+void choose_secret(volatile uint32_t (&secret)[2]) {
+  for (volatile uint32_t &word : secret) {
+    uint32_t random = 0;
+    while (getrandom(&random, sizeof random, 0) != sizeof random)
+      ;
+    word = random;
+  }
+}
+
 Result<std::unique_ptr<BpfObject>> BpfObject::open(uint32_t max_sessions) {
   LibbpfWords words;
   nvi *skeleton = nvi__open();
@@ -72,9 +81,7 @@ Result<std::unique_ptr<BpfObject>> BpfObject::load(const BpfOptions &options) {
     skeleton->rodata->layer2 = ETHERNET_HEADER;
     skeleton->rodata->testing = 1;
   }
-  for (uint32_t &word : skeleton->rodata->secret)
-    while (getrandom(&word, sizeof word, 0) != sizeof word)
-      ;
+  choose_secret(skeleton->rodata->secret);
   if (int code = nvi__load(skeleton); code < 0)
     return words.failure("the kernel refused the BPF programs", code);
   return object;
@@ -178,9 +185,16 @@ int BpfObject::dead() const {
   return bpf_map__fd(skeleton_->maps.dead);
 }
 
-int BpfObject::map(const char *name) const {
-  const bpf_map *found = bpf_object__find_map_by_name(skeleton_->obj, name);
-  return found == nullptr || bpf_map__is_internal(found) ? -1 : bpf_map__fd(found);
+int BpfObject::share_with(bpf_object *other) const {
+  bpf_map *map = nullptr;
+  bpf_object__for_each_map(map, other) {
+    const bpf_map *own = bpf_object__find_map_by_name(skeleton_->obj, bpf_map__name(map));
+    if (bpf_map__is_internal(map) || own == nullptr)
+      continue;
+    if (int code = bpf_map__reuse_fd(map, bpf_map__fd(own)); code < 0)
+      return code;
+  }
+  return 0;
 }
 
 uint32_t BpfObject::verified_instructions() const {

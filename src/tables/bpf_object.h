@@ -14,9 +14,13 @@
 #include <vector>
 
 struct bpf_map;
+struct bpf_object;
 struct nvi;
 
 namespace viaduct::tables {
+
+// Random words that nobody knows, for the ports that programs take.
+void choose_secret(volatile uint32_t (&secret)[2]);
 
 struct BpfOptions {
   uint32_t max_sessions = 65536;
@@ -50,8 +54,9 @@ public:
   int dead() const;     // ring buffer: struct dead_entry
   int events() const;   // ring buffer: struct event
 
-  // For the keeper, which works on the same maps: the map of that name, or -1.
-  int map(const char *name) const;
+  // For objects that work on the same maps: before they are loaded, those of their maps that have
+  // the name of one of ours become it. A negative error number where the kernel or libbpf refuses.
+  int share_with(bpf_object *other) const;
 
   // Instructions that the verifier went through (0 where the kernel does not say: before 5.16).
   uint32_t verified_instructions() const;

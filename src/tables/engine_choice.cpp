@@ -5,6 +5,7 @@
 
 #ifdef VIADUCT_BPF
 #include "tables/bpf_tables.h"
+#include "tables/direct_object.h"
 #endif
 
 namespace viaduct::tables {
@@ -82,5 +83,18 @@ bool is_left_behind(const std::string &) {
   return false;
 }
 #endif
+
+Result<std::unique_ptr<DirectPrograms>> load_direct(const Chosen &engine,
+                                                    [[maybe_unused]] int nvi) {
+#ifdef VIADUCT_BPF
+  if (const auto *tables = dynamic_cast<const BpfTables *>(engine.tables.get())) {
+    auto loaded = DirectObject::load(tables->object(), {.nvi = nvi});
+    if (!loaded)
+      return loaded.failure();
+    return std::unique_ptr<DirectPrograms>(std::move(*loaded));
+  }
+#endif
+  return error("direct ports need the bpf engine, and the {} engine runs", engine.engine);
+}
 
 } // namespace viaduct::tables

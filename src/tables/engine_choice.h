@@ -3,6 +3,7 @@
 // Which engine there is: the session tables that go with it, and the program for the kernel.
 #pragma once
 
+#include "tables/direct_programs.h"
 #include "tables/tables.h"
 
 #include <memory>
@@ -29,5 +30,9 @@ Result<Chosen> choose_engine(Wish wish, uint32_t max_sessions, const std::string
 
 // Whether a predecessor on that interface has left its tables, whether they fit or not.
 bool is_left_behind(const std::string &interface);
+
+// Only with the bpf engine, whose tables they use: the programs of direct ports. `nvi` is the
+// index of the interface.
+Result<std::unique_ptr<DirectPrograms>> load_direct(const Chosen &engine, int nvi);
 
 } // namespace viaduct::tables

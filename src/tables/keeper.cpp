@@ -34,14 +34,8 @@ Result<std::unique_ptr<Keeper>> Keeper::load(const BpfObject &object, bool testi
     return words.failure("cannot open the keeper's BPF object", -errno);
   std::unique_ptr<Keeper> made(new Keeper(skeleton));
   skeleton->rodata->testing = testing ? 1 : 0;
-  bpf_map *map = nullptr;
-  bpf_object__for_each_map(map, skeleton->obj) {
-    int shared = bpf_map__is_internal(map) ? -1 : object.map(bpf_map__name(map));
-    if (shared < 0)
-      continue;
-    if (int code = bpf_map__reuse_fd(map, shared); code < 0)
-      return words.failure("cannot share a BPF map", code);
-  }
+  if (int code = object.share_with(skeleton->obj); code < 0)
+    return words.failure("cannot share a BPF map", code);
   if (int code = keeper__load(skeleton); code < 0)
     return words.failure("the kernel refused the keeper's BPF programs", code);
   for (auto [shared, name] :

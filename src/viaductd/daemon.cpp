@@ -75,6 +75,10 @@ Daemon::~Daemon() {
   dns64_.reset();
   monitor_.reset();
   const bool leave = leaves();
+  if (direct_ && !leave)
+    direct_->remove();
+  direct_.reset();
+  direct_programs_.reset();
   if (leave && tables_ != nullptr)
     tables_->leave();
   if (network_ && !leave) {
@@ -111,6 +115,7 @@ Result<void> Daemon::start() {
                     &Daemon::start_engine,    // the tables
                     &Daemon::start_network,   // the policy, and routes to the interface
                     &Daemon::start_workers,   // from here on packets are translated
+                    &Daemon::start_direct,    // and on these ports past the interface
                     &Daemon::start_dns64, &Daemon::start_metrics, &Daemon::start_timers})
     if (auto done = (this->*step)(); !done)
       return done;
@@ -244,6 +249,49 @@ Result<void> Daemon::attach_engine() {
   return tun_->adopted() ? nvi::detach_egress(tun_->ifindex()) : Result<void>();
 }
 
+Result<void> Daemon::start_direct() {
+  auto direct = nvi::DirectPorts::make(tun_->ifindex());
+  if (!direct)
+    return direct.failure();
+  direct_.emplace(std::move(*direct));
+  set_direct();
+  return {};
+}
+
+// Also where none are wanted: a predecessor may have left some.
+void Daemon::set_direct() {
+  const auto &ports = config_.nvi.direct;
+  nvi::DirectPorts::Programs to_attach;
+  if (!ports.empty() && !direct_programs_) {
+    auto programs = tables::load_direct(engine_, tun_->ifindex());
+    if (programs)
+      direct_programs_ = std::move(*programs);
+    else
+      to_attach.why = programs.failure().message;
+  }
+  if (direct_programs_) {
+    to_attach.tc = direct_programs_->tc();
+    to_attach.xdp = direct_programs_->xdp();
+    to_attach.tell = [this](uint32_t index, const dp::direct_port *port) {
+      return direct_programs_->set_port(index, port);
+    };
+  }
+  direct_->apply(ports, config_.nvi.direct_mode, std::move(to_attach));
+  tell_direct();
+}
+
+void Daemon::tell_direct() {
+  for (const auto &port : direct_->ports()) {
+    if (std::ranges::find(direct_told_, port) != direct_told_.end())
+      continue;
+    if (port.mode.empty())
+      log::warning("direct", {{"port", port.name}, {"why_not", port.detail}});
+    else
+      log::info("direct", {{"port", port.name}, {"mode", port.mode}});
+  }
+  direct_told_ = direct_->ports();
+}
+
 nvi::Workers::Settings Daemon::worker_settings(const config::Config &config) const {
   const auto &offloads = tun_->offloads();
   return {.spin = std::chrono::microseconds(config.nvi.spin_us),
@@ -322,6 +370,8 @@ void Daemon::network_changed() {
   if (auto done = network_->refresh(); !done)
     log::warning("network_refresh", {{"error", done.failure().message}});
   warn_once();
+  direct_->refresh();
+  tell_direct();
   if (auto done = follow_mtu(); !done)
     log::failure("policy", {{"error", done.failure().message}});
   auto connected = network_->connected_prefixes(config_.nvi.name);
@@ -423,6 +473,7 @@ Result<void> Daemon::take_over(const config::Config &next) {
   config_ = next;
   connected_ = *connected;
   workers_->set(worker_settings(config_));
+  set_direct();
   if (new_metrics)
     metrics_ = std::move(*metrics);
   warn_once();
@@ -575,6 +626,9 @@ control::Status Daemon::status() const {
   status.handed_up = control::handed_up_share(tables_->counters());
   status.why_not_bpf = engine_.why_not_bpf;
   status.why_mortal = engine_.why_mortal;
+  if (direct_)
+    for (const auto &port : direct_->ports())
+      status.direct.push_back({port.name, port.mode, port.detail});
   if (dns64_) {
     status.dns64.state = dns64::state_name(dns64_->state());
     status.dns64.restarts = dns64_->restarts();

@@ -14,6 +14,7 @@
 #include "dns64/supervisor.h"
 #include "metrics/census.h"
 #include "metrics/http_server.h"
+#include "nvi/direct.h"
 #include "nvi/network.h"
 #include "nvi/tun.h"
 #include "nvi/worker.h"
@@ -57,6 +58,7 @@ private:
   Result<void> attach_engine();
   void adopt_sessions();
   bool leaves() const;
+  Result<void> start_direct();
   Result<void> start_dns64();
   Result<void> start_metrics();
   Result<void> start_timers();
@@ -64,6 +66,8 @@ private:
   void on_signal(int number);
   void on_network_event();
   void network_changed();
+  void set_direct();
+  void tell_direct();
   void warn_once();
   void warn_of_offloads();
   uint64_t sweep(const tables::Keep &keep); // how many sessions ended
@@ -101,6 +105,8 @@ private:
   std::optional<nvi::Network> network_;
   std::optional<nvi::Tun> tun_;
   std::unique_ptr<nvi::Workers> workers_;
+  std::unique_ptr<tables::DirectPrograms> direct_programs_; // where they are wanted and load
+  std::optional<nvi::DirectPorts> direct_;
   std::optional<nvi::Monitor> monitor_;
   std::unique_ptr<dns64::Supervisor> dns64_;
   Metrics metrics_;
@@ -109,7 +115,8 @@ private:
   dp::policy policy_{};
   std::vector<Prefix6> connected_;  // what stands in for `allow` where none is given
   std::vector<std::string> warned_; // said already
-  size_t refused_offloads_ = 0;     // how many of them
+  std::vector<nvi::DirectPorts::Port> direct_told_;
+  size_t refused_offloads_ = 0; // how many of them
   bool change_pending_ = false;
   bool ready_ = false;
   bool leaving_ = false;                             // to a successor

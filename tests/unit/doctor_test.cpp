@@ -104,6 +104,13 @@ struct Doctor : testing::Test {
   std::map<std::string, std::string> settings;
 };
 
+TEST_F(Doctor, KnowsWhichPortsAreNotDirect) {
+  facts.daemon.direct = {{"eth0", "tc", ""}, {"eth1", "tc", ""}};
+  only("direct ports", Level::ok, {"eth0 (tc), eth1 (tc)"});
+  facts.daemon.direct[1] = {"eth1", "", "there is no interface of this name"};
+  only("direct ports", Level::warn, {"eth1: there is no interface of this name", "[nvi] direct"});
+}
+
 TEST_F(Doctor, HasNothingToSayOfAHealthyGateway) {
   for (const Check &check : checks()) {
     const Finding found = check.examine(facts);
@@ -142,7 +149,7 @@ TEST_F(Doctor, LooksAtAMachineBeforeTheFirstStart) {
   for (const Check &check : checks())
     levels[check.name] = check.examine(facts).level;
   EXPECT_EQ(levels["daemon"], Level::warn);
-  for (const char *unknown : {"engine", "files", "sessions", "ports", "dns64"}) {
+  for (const char *unknown : {"engine", "direct ports", "files", "sessions", "ports", "dns64"}) {
     EXPECT_EQ(levels[unknown], Level::skip) << unknown;
     levels.erase(unknown);
   }

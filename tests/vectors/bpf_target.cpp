@@ -67,14 +67,32 @@ Bytes with_ethernet(const Bytes &packet) {
   return frame;
 }
 
-int action_of(dp::verdict verdict) {
+// For FORWARD, DROP and what is left.
+struct Actions {
+  int forward, drop, leave;
+};
+
+Actions actions_of(Hook hook) {
+  switch (hook) {
+  case Hook::nvi:
+    return {TC_ACT_REDIRECT, TC_ACT_SHOT, TC_ACT_OK};
+  case Hook::direct_tc:
+    return {TC_ACT_REDIRECT, TC_ACT_SHOT, TC_ACT_UNSPEC};
+  case Hook::direct_xdp:
+    break;
+  }
+  return {XDP_REDIRECT, XDP_DROP, XDP_PASS};
+}
+
+int action_of(dp::verdict verdict, Hook hook) {
+  const Actions actions = actions_of(hook);
   switch (verdict) {
   case dp::VERDICT_FORWARD:
-    return TC_ACT_REDIRECT;
+    return actions.forward;
   case dp::VERDICT_DROP:
-    return TC_ACT_SHOT;
+    return actions.drop;
   default:
-    return TC_ACT_OK;
+    return actions.leave;
   }
 }
 
@@ -109,22 +127,62 @@ Result<void> fill(tables::BpfObject &object, const Tables &given) {
   return {};
 }
 
-Result<void> BpfTarget::reset(const Tables &given) {
-  auto &slot = objects()[given.max_sessions];
-  if (!slot) {
-    auto loaded = tables::BpfObject::load({.max_sessions = given.max_sessions, .testing = true});
+std::string BpfTarget::cannot_carry(const Arrival &arrival) const {
+  if (hook_ == Hook::direct_xdp && arrival.segments > 1)
+    return "XDP knows no super-packets";
+  return cannot_test_run(arrival);
+}
+
+std::string BpfTarget::name() const {
+  switch (hook_) {
+  case Hook::nvi:
+    return "bpf";
+  case Hook::direct_tc:
+    return "bpf, direct tc";
+  case Hook::direct_xdp:
+    break;
+  }
+  return "bpf, direct XDP";
+}
+
+Result<void> BpfTarget::load(uint32_t max_sessions) {
+  auto &[object, direct] = objects()[max_sessions];
+  if (!object) {
+    auto loaded = tables::BpfObject::load({.max_sessions = max_sessions, .testing = true});
     if (!loaded)
       return loaded.failure();
-    slot = std::move(*loaded);
+    object = std::move(*loaded);
   }
-  object_ = slot.get();
+  if (hook_ != Hook::nvi && !direct) {
+    auto loaded = tables::DirectObject::load(*object, {.testing = true});
+    if (!loaded)
+      return loaded.failure();
+    direct = std::move(*loaded);
+  }
+  object_ = object.get();
+  direct_ = direct.get();
+  return {};
+}
+
+Result<void> BpfTarget::reset(const Tables &given) {
+  if (auto done = load(given.max_sessions); !done)
+    return done;
   uint32_t first = 0;
   if (bpf_map_update_elem(object_->policies(), &first, &given.policy, BPF_ANY) < 0)
     return error("the policy does not fit into its map");
   return fill(*object_, given);
 }
 
-Result<Departure> test_run(tables::BpfObject &object, const Arrival &arrival) {
+namespace {
+
+struct Ended {
+  dp::verdict verdict;
+  dp::reason reason;
+};
+
+// `ended` asks the program, behind the run, what it has decided.
+template <typename AskEnded>
+Result<Departure> run_program(int program, Hook hook, const Arrival &arrival, AskEnded ended) {
   Bytes in = with_ethernet(arrival.packet);
   Bytes out(in.size() + ROOM);
   __sk_buff context{};
@@ -133,19 +191,43 @@ Result<Departure> test_run(tables::BpfObject &object, const Arrival &arrival) {
               .data_size_in = static_cast<uint32_t>(in.size()),
               .data_size_out = static_cast<uint32_t>(out.size()), .ctx_in = &context,
               .ctx_size_in = sizeof context, .repeat = 1);
-  object.set_test(arrival.now, arrival.random);
-  if (int code = bpf_prog_test_run_opts(object.program(), &options); code < 0)
+  if (hook == Hook::direct_xdp) {
+    options.ctx_in = nullptr;
+    options.ctx_size_in = 0;
+  }
+  if (int code = bpf_prog_test_run_opts(program, &options); code < 0)
     return system_error("BPF_PROG_TEST_RUN", -code);
 
+  const Ended end = ended();
   Departure departure;
-  departure.verdict = object.last_verdict();
-  departure.reason = object.last_reason();
-  if (static_cast<int>(options.retval) != action_of(departure.verdict))
+  departure.verdict = end.verdict;
+  departure.reason = end.reason;
+  if (static_cast<int>(options.retval) != action_of(departure.verdict, hook))
     return error("the program returned {} for the verdict {}", options.retval,
                  verdict_name(departure.verdict));
   out.resize(options.data_size_out);
   departure.packet.assign(out.begin() + ETHERNET_HEADER, out.end());
   return departure;
+}
+
+} // namespace
+
+Result<Departure> test_run(tables::BpfObject &object, const Arrival &arrival) {
+  object.set_test(arrival.now, arrival.random);
+  return run_program(object.program(), Hook::nvi, arrival, [&] {
+    return Ended{object.last_verdict(), object.last_reason()};
+  });
+}
+
+Result<Departure> BpfTarget::run(const Arrival &arrival) {
+  if (hook_ == Hook::nvi)
+    return test_run(*object_, arrival);
+  const bool xdp = hook_ == Hook::direct_xdp;
+  direct_->set_test(arrival.now, arrival.random);
+  return run_program(xdp ? direct_->xdp() : direct_->tc(), hook_, arrival, [&] {
+    const auto end = xdp ? direct_->last_xdp() : direct_->last_tc();
+    return Ended{end.verdict, end.reason};
+  });
 }
 
 Counters BpfTarget::counters() const {

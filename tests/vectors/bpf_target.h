@@ -8,16 +8,20 @@
 
 #include "lib/runner.h"
 #include "tables/bpf_object.h"
+#include "tables/direct_object.h"
 
 #include <map>
 #include <memory>
 
 namespace viaduct::test {
 
+// Which of the programs: that of the interface, or of direct ports.
+enum class Hook { nvi, direct_tc, direct_xdp };
+
 // Why a test run of the program cannot be given such a packet; empty if it can.
 std::string cannot_test_run(const Arrival &arrival);
 
-// One packet through the program, loaded for testing.
+// One packet through the interface's program, loaded for testing.
 Result<Departure> test_run(tables::BpfObject &object, const Arrival &arrival);
 
 // The maps empty but for this; the policy is not written.
@@ -28,15 +32,15 @@ std::optional<dp::binding> find(const tables::BpfObject &object, const dp::bindi
 
 class BpfTarget : public Target {
 public:
-  std::string name() const override { return "bpf"; }
+  explicit BpfTarget(Hook hook = Hook::nvi) : hook_(hook) {}
+
+  std::string name() const override;
   bool is_bpf() const override { return true; }
   bool takes_partial_checksums() const override { return false; }
 
-  std::string cannot_carry(const Arrival &arrival) const override {
-    return cannot_test_run(arrival);
-  }
+  std::string cannot_carry(const Arrival &arrival) const override;
   Result<void> reset(const Tables &given) override;
-  Result<Departure> run(const Arrival &arrival) override { return test_run(*object_, arrival); }
+  Result<Departure> run(const Arrival &arrival) override;
 
   std::vector<Bytes> sweep(uint32_t) override { return {}; }
   Counters counters() const override;
@@ -48,10 +52,18 @@ public:
   }
 
   // By the table size that a vector wants; loading takes much longer than a vector.
-  using Objects = std::map<uint32_t, std::unique_ptr<tables::BpfObject>>;
+  struct Loaded {
+    std::unique_ptr<tables::BpfObject> object;
+    std::unique_ptr<tables::DirectObject> direct; // where a direct hook was wanted
+  };
+  using Objects = std::map<uint32_t, Loaded>;
 
 private:
+  Result<void> load(uint32_t max_sessions);
+
+  Hook hook_;
   tables::BpfObject *object_ = nullptr;
+  tables::DirectObject *direct_ = nullptr;
 };
 
 } // namespace viaduct::test
