@@ -30,6 +30,14 @@ enum limits {
   MAX_ERROR_SOURCES = 64,
 };
 
+/* Subscribers that may have sessions at once, of max_sessions: all of them while those are few, half
+ * as many later. A subscriber has many sessions, and a table costs memory while it is empty, too. */
+#define FEW_SUBSCRIBERS 65536U
+#define SUBSCRIBERS_OF(max_sessions)                                                               \
+  ((max_sessions) <= FEW_SUBSCRIBERS       ? (max_sessions)                                        \
+   : (max_sessions) / 2 <= FEW_SUBSCRIBERS ? FEW_SUBSCRIBERS                                       \
+                                           : (max_sessions) / 2)
+
 /* What a step says. NEXT: the next step goes on. The others end the walk. */
 enum verdict {
   VERDICT_NEXT = 0,

@@ -255,7 +255,7 @@ static struct engine *engine_make(__u32 max_sessions, const struct remote_tables
                   sizeof(struct port)) ||
       !table_init(&engine->sessions, &engine->epochs, max_sessions, sizeof(struct session_key),
                   sizeof(struct session)) ||
-      !table_init(&engine->subscribers, &engine->epochs, max_sessions,
+      !table_init(&engine->subscribers, &engine->epochs, SUBSCRIBERS_OF(max_sessions),
                   sizeof(struct subscriber_key), sizeof(struct subscriber)) ||
       !table_init(&engine->peers, &engine->epochs, max_sessions, sizeof(struct peer_key),
                   sizeof(struct peer)) ||

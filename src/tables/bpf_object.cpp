@@ -20,9 +20,9 @@ namespace {
 constexpr uint32_t ETHERNET_HEADER = 14;
 
 // Those whose size is max_sessions.
-std::array<bpf_map *, 5> sized_maps(const nvi &skeleton) {
+std::array<bpf_map *, 4> sized_maps(const nvi &skeleton) {
   const auto &maps = skeleton.maps;
-  return {maps.sessions, maps.bindings, maps.ports, maps.subscribers, maps.peers};
+  return {maps.sessions, maps.bindings, maps.ports, maps.peers};
 }
 
 // What a pinned map differs in from the one that we would make.
@@ -62,9 +62,12 @@ Result<std::unique_ptr<BpfObject>> BpfObject::open(uint32_t max_sessions) {
     return words.failure("cannot open the BPF object", -errno);
   std::unique_ptr<BpfObject> object(new BpfObject(skeleton));
 
+  int code = bpf_map__set_max_entries(skeleton->maps.subscribers, SUBSCRIBERS_OF(max_sessions));
   for (bpf_map *map : sized_maps(*skeleton))
-    if (int code = bpf_map__set_max_entries(map, max_sessions); code < 0)
-      return words.failure("cannot set the size of a BPF map", code);
+    if (code == 0)
+      code = bpf_map__set_max_entries(map, max_sessions);
+  if (code < 0)
+    return words.failure("cannot set the size of a BPF map", code);
   return object;
 }
 

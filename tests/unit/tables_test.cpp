@@ -428,6 +428,28 @@ TEST_P(TablesTest, WhatIsAheadIsOnlyLookedAt) {
   EXPECT_EQ(tables_->usage().sessions, sessions);
 }
 
+// Above 65,536 sessions, there is room for half as many subscribers; who has an entry goes on.
+TEST_P(TablesTest, RefusesSubscribersBeyondTheirNumber) {
+  make(100'000);
+  dp::policy policy = make_policy();
+  test::with_pool({{test::pool4}, {test::pool4b}})(policy);
+  test::with_allowed({test::prefix6("2001:db8::/32")})(policy);
+  ASSERT_TRUE(tables_->set_policy(policy));
+  const auto of_subscriber = [](uint32_t number, uint16_t port) {
+    Ipv6 host = test::address6("2001:db8::1");
+    host.bytes[5] = static_cast<uint8_t>(number >> 16);
+    host.bytes[6] = static_cast<uint8_t>(number >> 8);
+    host.bytes[7] = static_cast<uint8_t>(number);
+    return (test::ip6(host, test::pref64(test::server4)) / test::udp(port, 53) / test::payload(4))
+        .bytes();
+  };
+  for (uint32_t number = 0; number < 65'536; number++)
+    ASSERT_EQ(carry(of_subscriber(number, 1000)), dp::REASON_translated_6to4) << number;
+  EXPECT_EQ(carry(of_subscriber(65'536, 1000)), dp::REASON_table_full);
+  EXPECT_EQ(carry(of_subscriber(17, 1001)), dp::REASON_translated_6to4);
+  EXPECT_EQ(tables_->usage().sessions, 65'537U);
+}
+
 TEST_P(TablesTest, IsMadeEvenForOne) {
   make(1);
   EXPECT_EQ(send(1, 1), dp::REASON_translated_6to4);
