@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
 """The hosts of two-guests: what they send each other through the gateway arrives as it was, and no kernel
-has seen a wrong checksum. Once for each engine of the gateway."""
+has seen a wrong checksum. Once for each way that the gateway takes: wire_hosts.py WAY..."""
 
 import os
 import socket
@@ -91,23 +91,23 @@ def udp(size):
     raise AssertionError(f"no answer to a datagram of {size} bytes")
 
 
-def gateway_with(engine, end):
-    """A connection to the gateway, which runs that engine now."""
+def gateway_with(way, end):
+    """A connection to the gateway, which takes that way now."""
     while time.monotonic() < end:
         try:
             connection = socket.create_connection((GATEWAY, 9), timeout=10)
-            if connection.recv(3) == engine.encode():
+            if connection.recv(3) == way.encode():
                 return connection
             connection.close()
         except OSError:
             pass
         time.sleep(0.5)
-    raise AssertionError(f"the gateway does not run {engine}")
+    raise AssertionError(f"the gateway does not run {way}")
 
 
-def client(engine):
+def client(way):
     end = time.monotonic() + 250
-    gateway = gateway_with(engine, end)
+    gateway = gateway_with(way, end)
     while not pings():
         assert time.monotonic() < end, "the gateway does not translate"
     tcp(1_000_000)
@@ -152,13 +152,13 @@ def _setns(fd):
 def main():
     topology()
     in_namespace("server", echo_server)
-    for engine in ("tun", "bpf"):
-        _, status = os.waitpid(in_namespace("client", lambda: client(engine)), 0)  # pylint: disable=cell-var-from-loop
+    for way in sys.argv[1:]:
+        _, status = os.waitpid(in_namespace("client", lambda: client(way)), 0)  # pylint: disable=cell-var-from-loop
         wrong = wrong_checksums()
         if status != 0 or wrong:
-            print(f"FAIL: with {engine}: {wrong or 'see above'}", flush=True)
+            print(f"FAIL: with {way}: {wrong or 'see above'}", flush=True)
             return 1
-        print(f"{engine}: ping, 1,000,000 bytes of TCP there and back, {len(DATAGRAMS)} datagrams,"
+        print(f"{way}: ping, 1,000,000 bytes of TCP there and back, {len(DATAGRAMS)} datagrams,"
               " no wrong checksum", flush=True)
     return 0
 
