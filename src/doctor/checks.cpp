@@ -23,6 +23,7 @@ std::span<const Check> checks() {
       {"rp_filter", check_rp_filter},
       {"interface", check_interface},
       {"mtu", check_mtu},
+      {"programs", check_programs},
       {"link down", check_linkdown},
       {"prefixes", check_prefixes},
       {"pool addresses", check_pool_addresses},

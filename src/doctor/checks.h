@@ -46,6 +46,7 @@ Finding check_conntrack(const Facts &facts);
 Finding check_forwarding(const Facts &facts);
 Finding check_rp_filter(const Facts &facts);
 Finding check_router_advertisements(const Facts &facts);
+Finding check_programs(const Facts &facts);
 Finding check_linkdown(const Facts &facts);
 Finding check_interface(const Facts &facts);
 Finding check_mtu(const Facts &facts);

@@ -40,7 +40,6 @@ Finding check_tun(const Facts &facts) {
   return ok("/dev/net/tun is there, with queues and offloads");
 }
 
-// The engine that carries traffic needs none of it, so nothing here is a fault.
 // Without BPF the tun engine is what is left, unless BPF was asked for.
 Finding check_bpf(const Facts &facts) {
   if (!facts.config)
@@ -58,9 +57,15 @@ Finding check_bpf(const Facts &facts) {
     return warn(facts.bpf.failure().message + ": the tun engine will carry the traffic",
                 "a kernel with CONFIG_BPF_SYSCALL and CONFIG_NET_CLS_BPF, or say [nvi] engine = "
                 "\"tun\"");
-  if (auto jit = facts.sysctl("net/core/bpf_jit_enable"); jit && *jit == "0")
-    return warn("programs load, but are interpreted: several times slower",
-                "sysctl -w net.core.bpf_jit_enable=1, then restart viaductd");
+  // The interpreter has no loops that call back, which our programs have (bpf_loop).
+  if (auto jit = facts.sysctl("net/core/bpf_jit_enable"); jit && *jit == "0") {
+    constexpr const char *off =
+        "the kernel does not compile programs, and refuses to interpret ours";
+    constexpr const char *advice = "sysctl -w net.core.bpf_jit_enable=1, then restart viaductd";
+    return wanted == config::Engine::bpf
+               ? fail(off, advice)
+               : warn(fmt::format("{}: the tun engine will carry the traffic", off), advice);
+  }
   return ok("programs load");
 }
 

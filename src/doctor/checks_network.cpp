@@ -118,6 +118,35 @@ Finding check_router_advertisements(const Facts &facts) {
       fmt::format("sysctl -w net.ipv6.conf.{}.accept_ra=2, or a static route", deaf.front()));
 }
 
+// The bpf engine's program, and nobody else's: what is taken or passed before it never sees it.
+Finding check_programs(const Facts &facts) {
+  if (!runs(facts))
+    return skip(not_running);
+  if (!facts.programs)
+    return skip(facts.programs.failure().message);
+  const std::string &interface = facts.daemon.interface;
+  bool ours = false;
+  std::string others;
+  for (const Program &program : *facts.programs) {
+    ours = ours || program.ours;
+    if (!program.ours)
+      others += fmt::format("{}{} ({})", others.empty() ? "" : ", ", program.name,
+                            program.egress ? "egress" : "ingress");
+  }
+  if (facts.daemon.engine == "bpf" && !ours)
+    return warn(fmt::format("the bpf engine's program is not on {} any more: the workers translate "
+                            "every packet",
+                            interface),
+                "restart viaductd, and see who took it away");
+  if (!others.empty())
+    return warn(fmt::format("others' programs are attached to {}: {}", interface, others),
+                fmt::format("what they take never comes to viaductd, or to its program in the "
+                            "kernel: attach them to a port (tc filter show dev {} egress)",
+                            interface));
+  return ok(ours ? fmt::format("the bpf engine's program is on {}, and no other", interface)
+                 : fmt::format("no program is on {}", interface));
+}
+
 // With it, routes to an interface whose reader is away vanish instead of dropping what comes.
 Finding check_linkdown(const Facts &facts) {
   if (auto why = blind(facts))

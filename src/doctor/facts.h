@@ -96,6 +96,13 @@ struct Firewall {
   bool legacy = false;             // tables of iptables-legacy are loaded, which we cannot read
 };
 
+// Something that sees the interface's packets in the kernel.
+struct Program {
+  std::string name;
+  bool egress = true; // or ingress
+  bool ours = false;  // the bpf engine's
+};
+
 struct Conntrack {
   uint64_t count = 0, max = 0; // max 0: the kernel tracks nothing here
 };
@@ -139,6 +146,7 @@ struct Facts {
   bool socket_folder = false; // the folder of the control socket is there
   Result<Network> network = error("not looked at");
   Result<Firewall> firewall = error("not looked at");
+  Result<std::vector<Program>> programs = error("not looked at");
   Result<Conntrack> conntrack = error("not looked at");
   Result<Memory> memory = error("not looked at");
   Result<Resolver> resolver = error("not looked at");

@@ -61,6 +61,7 @@ Facts look(const Where &where) {
   look_at_machine(facts);
   look_at_network(facts);
   look_at_firewall(facts);
+  look_at_programs(facts);
   look_at_resolver(facts);
   return facts;
 }

@@ -15,6 +15,7 @@ void look_at_daemon(const std::string &socket, Facts &facts);
 void look_at_machine(Facts &facts);
 void look_at_network(Facts &facts);
 void look_at_firewall(Facts &facts);
+void look_at_programs(Facts &facts);
 void look_at_resolver(Facts &facts);
 
 // A file of /proc or /sys, at most 64 KiB of it.

@@ -67,6 +67,7 @@ struct Doctor : testing::Test {
     facts.network = network;
     facts.firewall = Firewall{};
     facts.conntrack = Conntrack{100, 65536};
+    facts.programs = std::vector<Program>{{"nvi:[17]", true, true}};
     facts.memory = Memory{uint64_t{4} << 30, uint64_t{400} << 20};
     facts.clock = {1'800'000'000, 1'700'000'000};
     Resolver resolver;
@@ -149,7 +150,8 @@ TEST_F(Doctor, LooksAtAMachineBeforeTheFirstStart) {
   for (const Check &check : checks())
     levels[check.name] = check.examine(facts).level;
   EXPECT_EQ(levels["daemon"], Level::warn);
-  for (const char *unknown : {"engine", "direct ports", "files", "sessions", "ports", "dns64"}) {
+  for (const char *unknown :
+       {"engine", "direct ports", "files", "programs", "sessions", "ports", "dns64"}) {
     EXPECT_EQ(levels[unknown], Level::skip) << unknown;
     levels.erase(unknown);
   }
@@ -255,9 +257,11 @@ TEST_F(Doctor, BpfThatDoesNotLoad) {
   only("bpf", Level::skip, {"no program loads"});
 }
 
-TEST_F(Doctor, BpfThatIsInterpreted) {
+TEST_F(Doctor, BpfThatIsNotCompiled) {
   settings["net/core/bpf_jit_enable"] = "0";
-  only("bpf", Level::warn, {"interpreted", "bpf_jit_enable=1"});
+  only("bpf", Level::warn, {"refuses to interpret", "tun engine", "bpf_jit_enable=1"});
+  facts.config->nvi.engine = config::Engine::bpf;
+  only("bpf", Level::fail, {"refuses to interpret", "bpf_jit_enable=1"});
   settings["net/core/bpf_jit_enable"] = "1";
   only("bpf", Level::ok, {"load"});
 }
@@ -339,6 +343,19 @@ TEST_F(Doctor, StrictReversePathFilterWithTwoWays) {
 TEST_F(Doctor, DefaultRouteFromRouterAdvertisements) {
   facts.network->advertised_defaults = {"lan"};
   only("router advertisements", Level::warn, {"lan", "accept_ra=2"});
+}
+
+TEST_F(Doctor, ProgramsOfOthers) {
+  facts.programs->push_back({"matchall", true, false});
+  facts.programs->push_back({"peek.o:[tc]", false, false});
+  only("programs", Level::warn, {"matchall (egress), peek.o:[tc] (ingress)", "tc filter show"});
+  facts.programs = std::vector<Program>{{"matchall", true, false}};
+  only("programs", Level::warn, {"not on nvi0 any more", "restart viaductd"});
+  facts.programs = error("there is no interface nvi0");
+  only("programs", Level::skip, {"no interface"});
+  facts.daemon.engine = "tun";
+  facts.programs = std::vector<Program>{};
+  only("programs", Level::ok, {"no program"});
 }
 
 TEST_F(Doctor, RoutesThatVanishWithTheReader) {
