@@ -14,10 +14,12 @@
 
 #include <algorithm>
 #include <arpa/inet.h>
+#include <array>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <iterator>
+#include <net/if.h>
 #include <sys/epoll.h>
 #include <systemd/sd-daemon.h>
 #include <thread>
@@ -166,14 +168,27 @@ Result<void> Daemon::start_interface() {
   return {};
 }
 
-// The interface has no other reader, so a predecessor that has left tables does not run any more.
+// The interface has no other reader, so a predecessor that has left tables does not run any more. A
+// kernel that loads the program and has no place for it is no reason to do without a gateway.
 Result<void> Daemon::start_engine() {
-  auto engine = tables::choose_engine(wish_of(config_.nvi.engine), config_.nat64.max_sessions,
-                                      config_.nvi.name);
-  if (!engine)
-    return engine.failure();
-  engine_ = std::move(*engine);
+  const tables::Wish wish = wish_of(config_.nvi.engine);
+  auto choose = [&](tables::Wish what) -> Result<void> {
+    engine_ = {};
+    auto engine = tables::choose_engine(what, config_.nat64.max_sessions, config_.nvi.name);
+    if (!engine)
+      return engine.failure();
+    engine_ = std::move(*engine);
+    return attach_engine();
+  };
+  auto done = choose(wish);
+  if (!done && wish == tables::Wish::bpf_if_it_loads && engine_.program >= 0) {
+    const std::string why = done.failure().message;
+    done = choose(tables::Wish::tun);
+    engine_.why_not_bpf = why;
+  }
   tables_ = engine_.tables.get();
+  if (!done)
+    return done;
   if (!engine_.why_not_bpf.empty())
     log::warning("engine", {{"engine", engine_.engine}, {"why_not_bpf", engine_.why_not_bpf}});
   if (engine_.program >= 0 && !engine_.why_mortal.empty())
@@ -238,11 +253,11 @@ Result<void> Daemon::start_workers() {
   if (!workers)
     return workers.failure();
   workers_ = std::move(*workers);
-  return attach_engine();
+  return {};
 }
 
-// From here on the kernel takes the packets, and the workers what it hands up. A program that a
-// predecessor left would go on with tables that nobody has any more.
+// From here on the kernel takes the packets: without a policy it hands them up, where they wait for
+// the workers. A program that a predecessor left would go on with tables that nobody has any more.
 Result<void> Daemon::attach_engine() {
   if (engine_.program >= 0)
     return nvi::attach_egress(tun_->ifindex(), engine_.program);
@@ -333,6 +348,8 @@ Result<void> Daemon::run() {
   auto done = loop_->run();
   sd_notify(0, "STOPPING=1");
   log::info("stopping");
+  if (done && !given_up_.empty())
+    return error("{}", given_up_);
   return done;
 }
 
@@ -367,6 +384,8 @@ void Daemon::on_network_event() {
 
 // Sessions stay: a port that flaps must not end what runs over it.
 void Daemon::network_changed() {
+  if (interface_is_gone())
+    return give_up();
   if (auto done = network_->refresh(); !done)
     log::warning("network_refresh", {{"error", done.failure().message}});
   warn_once();
@@ -385,6 +404,20 @@ void Daemon::network_changed() {
     log::failure("policy", {{"error", done.failure().message}});
   if (auto done = reload_dns64(config_, connected_); !done)
     log::failure("dns64", {{"error", done.failure().message}});
+}
+
+bool Daemon::interface_is_gone() const {
+  std::array<char, IF_NAMESIZE> name{};
+  return if_indextoname(static_cast<unsigned>(tun_->ifindex()), name.data()) == nullptr;
+}
+
+// Its queues are dead, and the kernel has taken routes and programs along. Whoever starts us again
+// makes it anew, and finds the sessions there.
+void Daemon::give_up() {
+  leaving_ = true;
+  given_up_ = fmt::format("interface {} was deleted: start viaductd again (systemd does)",
+                          config_.nvi.name);
+  loop_->stop();
 }
 
 void Daemon::warn_once() {

@@ -39,7 +39,7 @@ public:
   // On failure nothing is left behind, but for sessions of a predecessor.
   Result<void> start();
   // Until SIGTERM or SIGINT; until SIGUSR1, after which all that outlives a daemon is left to the
-  // next one.
+  // next one. An error where it cannot go on: then, too.
   Result<void> run();
 
 private:
@@ -68,6 +68,8 @@ private:
   void network_changed();
   void set_direct();
   void tell_direct();
+  bool interface_is_gone() const;
+  void give_up();
   void warn_once();
   void warn_of_offloads();
   uint64_t sweep(const tables::Keep &keep); // how many sessions ended
@@ -120,6 +122,7 @@ private:
   bool change_pending_ = false;
   bool ready_ = false;
   bool leaving_ = false;                             // to a successor
+  std::string given_up_;                             // why
   std::optional<EventLoop::TimerId> monitors_timer_; // while somebody watches
 };
 

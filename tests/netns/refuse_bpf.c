@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * For test_kernel_refuses.py: a kernel that refuses one thing that the BPF engine needs. Loaded into
+ * viaductd (LD_PRELOAD); REFUSE says what:
+ *   program  the verifier does not take the program for tc, and says why
+ *   maps     there is no memory for large maps
+ *   btf      it knows nothing of types (BTF)
+ *   filter   it has no filters of kind bpf (built without them)
+ * The rest goes to the kernel.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <linux/bpf.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+enum { LARGE = 10000 };
+
+static int is_refused(const char *what) {
+  const char *refused = getenv("REFUSE");
+
+  return refused && strcmp(refused, what) == 0;
+}
+
+static int refusal(long command, const union bpf_attr *request) {
+  if (command == BPF_PROG_LOAD && request->prog_type == BPF_PROG_TYPE_SCHED_CLS &&
+      is_refused("program")) {
+    if (request->log_buf && request->log_size)
+      snprintf((char *)(uintptr_t)request->log_buf, request->log_size,
+               "R7 is not what it should be\n");
+    return EACCES;
+  }
+  if (command == BPF_MAP_CREATE && request->max_entries > LARGE && is_refused("maps"))
+    return ENOMEM;
+  if (command == BPF_BTF_LOAD && is_refused("btf"))
+    return EINVAL;
+  return 0;
+}
+
+long syscall(long number, ...) {
+  static long (*kernel)(long, ...);
+  long a[6];
+  va_list list;
+
+  va_start(list, number);
+  for (int i = 0; i < 6; i++)
+    a[i] = va_arg(list, long);
+  va_end(list);
+  if (number == SYS_bpf) {
+    errno = refusal(a[0], (const union bpf_attr *)a[1]);
+    if (errno)
+      return -1;
+  }
+  if (!kernel)
+    kernel = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
+  return kernel(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+}
+
+ssize_t send(int socket, const void *bytes, size_t size, int flags) {
+  static ssize_t (*kernel)(int, const void *, size_t, int);
+  const struct nlmsghdr *message = bytes;
+
+  if (size >= sizeof *message && message->nlmsg_len == size &&
+      message->nlmsg_type == RTM_NEWTFILTER && is_refused("filter")) {
+    errno = EOPNOTSUPP;
+    return -1;
+  }
+  if (!kernel)
+    kernel = (ssize_t(*)(int, const void *, size_t, int))dlsym(RTLD_NEXT, "send");
+  return kernel(socket, bytes, size, flags);
+}
