@@ -2,14 +2,16 @@
 """A reload, by SIGHUP or by command, takes the new configuration and keeps what still is allowed;
 a wrong configuration changes nothing and is named with file, line and column."""
 
+import json
 import os
 import re
 import signal
+import threading
 
 import pytest
 
 import lab as labs
-from packets import Connection, TcpEcho
+from packets import Connection, TcpEcho, UdpEcho, udp_socket
 
 
 @pytest.fixture
@@ -88,3 +90,47 @@ def test_a_pool_address_that_goes_takes_its_sessions_along(talking):
                 if item["inside"]["source"].endswith(f":{port}")]
         assert len(used) == 1 and used[0].startswith(f"{labs.POOL_ROUTED}:")
     assert labs.POOL not in str(lab.gateway.ip_json("route", "show"))
+
+
+def test_under_load_nothing_is_lost(nat_lab):
+    """Datagrams of an old flow and of new ones, as many as go, while one reload follows the other: each
+    has its answer, and nothing is dropped."""
+    lab, reloads, done = nat_lab, 30, threading.Event()
+
+    def reload_again_and_again():
+        try:
+            for number in range(reloads):
+                lab.write_config(nat64={"max_sessions_per_subscriber": 5000 + number})
+                lab.viaduct("reload")
+        finally:
+            done.set()
+
+    def exchange(client, window=16):
+        """A few on the way at a time, no more than every queue holds."""
+        sent = {os.urandom(16) for _ in range(window)}
+        for text in sent:
+            client.sendto(text, (labs.embed(labs.SERVER), 7001))
+        for _ in range(window):
+            sent.remove(client.recv(100))
+        return window
+
+    answered, ports = 0, set()
+    with UdpEcho(lab.server, labs.SERVER, 7001, answer=lambda data, _: data), \
+            udp_socket(lab.client, labs.CLIENT, timeout=20) as old:
+        answered += exchange(old)
+        ports.add(old.getsockname()[1])
+        reloading = threading.Thread(target=reload_again_and_again)
+        reloading.start()
+        while not done.is_set():
+            answered += exchange(old)
+            with udp_socket(lab.client, labs.CLIENT, timeout=20) as new:
+                answered += exchange(new)
+                ports.add(new.getsockname()[1])  # one that was used before is a flow that is there
+        reloading.join()
+    assert lab.daemon.said().count(" reloaded ") == reloads, lab.daemon.said()
+    drops = {item["name"]: item["value"] for item in json.loads(
+        lab.viaduct("show", "counters", "--json").stdout)
+        if item["kind"] == "drop" and item["value"] > 0 and item["name"] != "not_allowed"}
+    assert drops == {}
+    assert lab.counters()["session_ended"] == 0 and len(lab.sessions(protocol="udp")) == len(ports)
+    assert answered > 10 * reloads
