@@ -80,10 +80,10 @@ Result<std::unique_ptr<BpfObject>> BpfObject::load(const BpfOptions &options) {
   if (options.adopt)
     if (auto done = (*object)->adopt(*options.adopt); !done)
       return done.failure();
-  if (options.testing) {
+  if (options.testing || options.ethernet)
     skeleton->rodata->layer2 = ETHERNET_HEADER;
+  if (options.testing)
     skeleton->rodata->testing = 1;
-  }
   choose_secret(skeleton->rodata->secret);
   if (int code = nvi__load(skeleton); code < 0)
     return words.failure("the kernel refused the BPF programs", code);

@@ -26,6 +26,8 @@ struct BpfOptions {
   uint32_t max_sessions = 65536;
   // Test runs: packets have an Ethernet header, clock and chance are given.
   bool testing = false;
+  // Packets have an Ethernet header, and the rest is as it goes live.
+  bool ethernet = false;
   // Whose maps are taken over; none: new ones are made.
   std::optional<Pins> adopt = {};
 };

@@ -2,19 +2,29 @@
 //
 // Races in each engine's tables: workers translate overlapping flows while the main thread sweeps,
 // changes the policy and dumps. Few ports, few sessions and small quotas, so that collisions and
-// exhaustion are the rule.
+// exhaustion are the rule. In the BPF engine's case once by workers alone, whose session step is the
+// keeper's, and once with the program for tc on two processors beside them.
 //
 // It goes in rounds. In each, every worker first refreshes a session of its own (its anchor); then
 // time runs, less than that session's timer, while all of them send a burst; then all stand still
 // and the tables must fit together to the last count. While an anchor lives:
 //  - its endpoint leaves by the same pool endpoint (endpoint-independent mapping), whatever happens
 //    to other sessions and policies;
-//  - no packet of another endpoint leaves by that pool endpoint.
+//  - no packet of another endpoint leaves by that pool endpoint;
+//  - what comes to that pool endpoint arrives at this endpoint.
+// And no packet ever leaves by half of one pool endpoint and half of another, or arrives at such a host:
+// each port is of one pool address only, and of one host.
 #include "datapath/native/native.h"
 #include "lib/addresses.h"
 #include "lib/packet.h"
 #include "lib/vector.h"
 #include "tables/engine_choice.h"
+#include "unit/tables_consistent.h"
+#include "unit/tables_traveller.h"
+#ifndef VIADUCT_NATIVE_ONLY
+#include "tables/bpf_tables.h"
+#endif
+#include "base/clock.h"
 
 #include <algorithm>
 #include <arpa/inet.h>
@@ -35,8 +45,6 @@
 namespace viaduct::dp {
 namespace {
 
-using test::Bytes;
-
 constexpr unsigned WORKERS = 4;
 constexpr int ROUNDS = 40;
 constexpr int MOST_ROUNDS = 400; // until everything that is to be met was met
@@ -44,39 +52,39 @@ constexpr int BURST = 2000;
 constexpr uint32_t MAX_SESSIONS = 32;
 constexpr uint32_t QUOTA = 8;
 constexpr uint16_t FIRST_PORT = 40000;
-constexpr uint16_t PORTS = 4; // of each pool address
+constexpr uint16_t PORTS = 4; // of each pool address, one address after the other
 
 const std::array<Ipv4, 2> pool{test::pool4, test::pool4b};
 const std::array<Ipv4, 3> remotes{test::server4, test::server4b, test::router4};
 constexpr std::array<uint8_t, 3> protocols{PROTOCOL_UDP, PROTOCOL_TCP, PROTOCOL_ICMP};
 
-struct Endpoint {
-  Ipv6 address;
-  uint16_t port;
-};
-
 // Two hosts of one subscriber and one of another, two ports each.
 const std::vector<Endpoint> endpoints{
-    {test::client6, 1000},  {test::client6, 1001},    {test::client6b, 1000},
-    {test::client6b, 1001}, {test::neighbour6, 1000}, {test::neighbour6, 1001},
+    {test::client6, 1000},  {test::client6, 1001},    {test::client6b, 1002},
+    {test::client6b, 1003}, {test::neighbour6, 1004}, {test::neighbour6, 1005},
 };
 
-Bytes outbound(uint8_t protocol, const Endpoint &from, const Ipv4 &to) {
-  auto ip = test::ip6(from.address, test::pref64(to));
-  if (protocol == PROTOCOL_UDP)
-    return (ip / test::udp(from.port, 53) / test::payload(8)).bytes();
-  if (protocol == PROTOCOL_TCP)
-    return (ip / test::tcp(from.port, 80).syn()).bytes();
-  return (ip / test::icmp6_echo_request(from.port, 1)).bytes();
+// Hosts of a subscriber each, so that the others' quotas do not concern them.
+Endpoint anchor_of(unsigned worker) {
+  Endpoint anchor{test::client6, static_cast<uint16_t>(500 + worker)};
+  anchor.address.bytes[6] = static_cast<uint8_t>(0x80 + worker);
+  return anchor;
 }
 
-Bytes inbound(uint8_t protocol, const Ipv4 &from, const Ipv4 &to, uint16_t port) {
-  auto ip = test::ip4(from, to);
-  if (protocol == PROTOCOL_UDP)
-    return (ip / test::udp(53, port) / test::payload(8)).bytes();
-  if (protocol == PROTOCOL_TCP)
-    return (ip / test::tcp(80, port).syn()).bytes();
-  return (ip / test::icmp4_echo_request(port, 1)).bytes();
+bool is_anybody(const Endpoint &one) {
+  bool known = std::ranges::count(endpoints, one) != 0;
+  for (unsigned i = 0; i < WORKERS; i++)
+    known = known || one == anchor_of(i);
+  return known;
+}
+
+// Which of the pool, and of that the port with this number; pool.size() where there is no such.
+size_t slot_of(uint32_t address, uint16_t port) {
+  for (size_t slot = 0; slot < pool.size(); slot++)
+    if (address == pool[slot].network_order() && ntohs(port) >= FIRST_PORT + slot * PORTS &&
+        ntohs(port) < FIRST_PORT + (slot + 1) * PORTS)
+      return slot;
+  return pool.size();
 }
 
 policy make_policy(uint32_t generation, size_t first_pool, size_t pools) {
@@ -95,151 +103,60 @@ policy make_policy(uint32_t generation, size_t first_pool, size_t pools) {
   policy.pool_count = static_cast<uint8_t>(pools);
   for (size_t i = 0; i < pools; i++)
     policy.pool[i] = {pool[first_pool + i].network_order(),
-                      FIRST_PORT,
-                      FIRST_PORT + PORTS - 1,
+                      static_cast<uint16_t>(FIRST_PORT + (first_pool + i) * PORTS),
+                      static_cast<uint16_t>(FIRST_PORT + (first_pool + i + 1) * PORTS - 1),
                       0,
                       static_cast<uint8_t>(first_pool + i), // an address keeps its place
                       0};
   return policy;
 }
 
-struct Departure {
-  verdict said;
-  reason why;
-  uint32_t source = 0; // as they lie in the packet; outbound and forwarded only
-  uint16_t port = 0;
+struct Inbound {
+  uint8_t protocol;
+  size_t place; // of the pool, counted over all addresses
+  Bytes packet;
 };
-
-// A worker with the memory for one packet.
-class Traveller {
-public:
-  Traveller(engine *engine, uint64_t seed) : worker_(worker_new(engine)) {
-    worker_seed(worker_, seed);
-  }
-  ~Traveller() { worker_free(worker_); }
-  Traveller(const Traveller &) = delete;
-  Traveller &operator=(const Traveller &) = delete;
-
-  void enter() { worker_enter(worker_); }
-  void leave() { worker_leave(worker_); }
-  Departure send(const Bytes &packet, uint32_t now) {
-    uint8_t *start = memory_.data() + FRAME_HEADROOM;
-    std::copy(packet.begin(), packet.end(), start);
-    frame frame{};
-    frame.data = start;
-    frame.length = static_cast<uint32_t>(packet.size());
-    worker_set_now(worker_, now);
-    Departure departure{};
-    departure.said = translate_frame(worker_, &frame, &departure.why);
-    if (departure.said == VERDICT_FORWARD && frame.data[0] >> 4 == 4) {
-      std::memcpy(&departure.source, frame.data + 12, 4);
-      size_t at = frame.data[9] == PROTOCOL_ICMP ? 4 : 0; // the identifier is the port
-      std::memcpy(&departure.port, frame.data + frame.transport + at, 2);
-    }
-    return departure;
-  }
-
-private:
-  worker *worker_;
-  std::array<uint8_t, FRAME_HEADROOM + 256> memory_{};
-};
-
-// --- what the tables say -------------------------------------------------------------------------
-
-using tables::Tables;
-
-struct Contents {
-  std::vector<tables::SessionRow> sessions;
-  std::vector<tables::BindingRow> bindings;
-  std::vector<tables::PortRow> ports;
-};
-
-template <typename Row>
-std::vector<Row> dump(const Tables &tables,
-                      uint64_t (Tables::*take)(uint64_t, size_t, std::vector<Row> &) const) {
-  std::vector<Row> rows;
-  uint64_t cursor = 0;
-  do
-    cursor = (tables.*take)(cursor, 64, rows);
-  while (cursor != 0);
-  return rows;
-}
-
-Contents read_tables(const Tables &tables) {
-  return {dump(tables, &Tables::sessions), dump(tables, &Tables::bindings),
-          dump(tables, &Tables::ports)};
-}
-
-using Inside = std::tuple<uint8_t, std::string, uint16_t>; // protocol, address, port
-using Outside = std::tuple<uint8_t, uint32_t, uint16_t>;   // protocol, pool address, port
-
-Inside inside(uint8_t protocol, const address &address, uint16_t port) {
-  return {protocol, std::string(reinterpret_cast<const char *>(address.byte), 16), port};
-}
-
-// Never more ports counted than are held, by address and protocol; fewer, where the address was out
-// of the pool meanwhile.
-void expect_counted(const Tables &tables, const std::vector<tables::PortRow> &ports) {
-  for (size_t slot = 0; slot < pool.size(); slot++) {
-    pool_address address{};
-    address.slot = static_cast<uint8_t>(slot);
-    pool_use use = tables.pool_use(address);
-    constexpr std::array<uint8_t, PORT_PROTOCOLS> order{PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_ICMP};
-    for (size_t i = 0; i < order.size(); i++) {
-      const auto held = std::ranges::count_if(ports, [&](const auto &row) {
-        return row.key.pool_address == pool[slot].network_order() && row.key.protocol == order[i];
-      });
-      EXPECT_LE(use.used[i], held);
-      EXPECT_LE(use.used[i], use.most[i]);
-      EXPECT_LE(use.most[i], PORTS);
-    }
-  }
-}
-
-// Nobody is at work: three tables that tell one story.
-void expect_consistent(const Tables &tables) {
-  Contents all = read_tables(tables);
-  tables::Usage usage = tables.usage();
-  EXPECT_EQ(all.sessions.size(), usage.sessions);
-  EXPECT_EQ(all.bindings.size(), usage.bindings);
-  EXPECT_EQ(all.ports.size(), all.bindings.size());
-
-  std::map<Outside, Inside> owner;
-  for (const auto &[key, value] : all.ports)
-    EXPECT_TRUE(owner
-                    .insert({Outside(key.protocol, key.pool_address, key.pool_port),
-                             inside(key.protocol, value.inside, value.inside_port)})
-                    .second);
-  expect_counted(tables, all.ports);
-  std::map<Outside, uint32_t> sessions_of;
-  for (const auto &[key, value] : all.sessions) {
-    Outside outside(key.protocol, key.pool_address, key.pool_port);
-    sessions_of[outside]++;
-    EXPECT_NE(value.expires, SESSION_DEAD);
-    EXPECT_TRUE(owner.count(outside)) << "a session on a port that nobody holds";
-    EXPECT_EQ(owner[outside], inside(key.protocol, value.inside, value.inside_port))
-        << "a session on somebody else's port";
-  }
-  std::map<Inside, Outside> mapping;
-  for (const auto &[key, value] : all.bindings) {
-    Outside outside(key.protocol, value.pool_address, value.pool_port);
-    Inside host = inside(key.protocol, key.inside, key.inside_port);
-    EXPECT_TRUE(mapping.insert({host, outside}).second) << "two bindings for one endpoint";
-    EXPECT_EQ(owner[outside], host) << "a binding without its port";
-    EXPECT_EQ(value.sessions, sessions_of[outside]);
-  }
-}
 
 // --- the rounds ----------------------------------------------------------------------------------
 
-class Races : public testing::TestWithParam<std::tuple<tables::Wish, uint64_t>> {
+// Who takes packets through which tables.
+enum class Way {
+  tun,
+  bpf,     // workers, whose session step the keeper does
+  program, // the program for tc, on two processors at once, and two such workers
+};
+
+constexpr unsigned WITH_PROGRAM = WORKERS / 2;
+
+Result<tables::Chosen> make_tables(Way way, uint32_t most_sessions) {
+  if (way != Way::program)
+    return tables::choose_engine(way == Way::tun ? tables::Wish::tun : tables::Wish::bpf,
+                                 most_sessions);
+#ifdef VIADUCT_NATIVE_ONLY
+  return error("there is no program");
+#else
+  auto made = tables::BpfTables::make({.max_sessions = most_sessions, .ethernet = true});
+  if (!made)
+    return made.failure();
+  tables::Chosen chosen;
+  chosen.program = (*made)->program();
+  chosen.tables = std::move(*made);
+  return chosen;
+#endif
+}
+
+using tables::Tables;
+
+class Races : public testing::TestWithParam<std::tuple<Way, uint64_t>> {
 protected:
+  static Way way() { return std::get<0>(GetParam()); }
+
   void SetUp() override {
-    if (std::get<0>(GetParam()) == tables::Wish::bpf && geteuid() != 0)
+    if (way() != Way::tun && geteuid() != 0)
       GTEST_SKIP() << "only root may load BPF programs";
-    if (std::get<0>(GetParam()) == tables::Wish::bpf)
+    if (way() != Way::tun)
       most_sessions_ *= 4; // the dead take room until they are buried
-    auto chosen = tables::choose_engine(std::get<0>(GetParam()), most_sessions_);
+    auto chosen = make_tables(way(), most_sessions_);
     ASSERT_TRUE(chosen) << chosen.failure().message;
     chosen_ = std::move(*chosen);
     tables_ = chosen_.tables.get();
@@ -248,16 +165,17 @@ protected:
       for (const Ipv4 &remote : remotes) {
         for (const Endpoint &endpoint : endpoints)
           out_.push_back({protocol, outbound(protocol, endpoint, remote)});
-        for (const Ipv4 &address : pool)
+        for (size_t slot = 0; slot < pool.size(); slot++)
           for (uint16_t i = 0; i < PORTS; i++)
-            in_.push_back(inbound(protocol, remote, address, FIRST_PORT + i));
+            in_.push_back({protocol, slot * PORTS + i,
+                           inbound(protocol, remote, pool[slot],
+                                   static_cast<uint16_t>(FIRST_PORT + slot * PORTS + i))});
       }
   }
 
   // Pool endpoints of anchors: 0, or the worker's number + 1.
-  std::atomic<unsigned> &anchored(uint32_t address, uint16_t port) {
-    size_t index = address == pool[0].network_order() ? 0 : PORTS;
-    return anchored_[index + (ntohs(port) - FIRST_PORT) % PORTS];
+  std::atomic<unsigned> &anchored(uint16_t port) {
+    return anchored_[static_cast<size_t>(ntohs(port) - FIRST_PORT) % anchored_.size()];
   }
 
   // Sent at the start of each round, before time runs.
@@ -272,11 +190,42 @@ protected:
     std::pair<uint32_t, uint16_t> place{departure.source, departure.port};
     if (places_[number].port == 0) {
       unsigned nobody = 0;
-      wrong_ +=
-          !anchored(departure.source, departure.port).compare_exchange_strong(nobody, number + 1);
+      wrong_ += !anchored(departure.port).compare_exchange_strong(nobody, number + 1);
       places_[number] = departure;
     }
     wrong_ += place != std::pair(places_[number].source, places_[number].port);
+  }
+
+  // Where each place of the pool is an anchor's before the packet is sent, it still is behind it.
+  using Anchored = std::array<unsigned, 2 * PORTS>;
+  Anchored anchored_now() const {
+    Anchored now;
+    std::copy(anchored_.begin(), anchored_.end(), now.begin());
+    return now;
+  }
+
+  void send_out(Traveller &traveller, const std::pair<uint8_t, Bytes> &what) {
+    const Anchored before = anchored_now();
+    Departure departure = traveller.send(what.second, now_);
+    if (departure.said != VERDICT_FORWARD) {
+      wrong_ += departure.said != VERDICT_DROP;
+      return;
+    }
+    forwarded_++;
+    wrong_ += slot_of(departure.source, departure.port) == pool.size();
+    const auto place = static_cast<size_t>(&anchored(departure.port) - anchored_.data());
+    wrong_ += what.first == PROTOCOL_UDP && before[place] != 0;
+  }
+
+  void send_in(Traveller &traveller, const Inbound &what) {
+    const Anchored before = anchored_now();
+    Departure departure = traveller.send(what.packet, now_);
+    if (departure.said != VERDICT_FORWARD)
+      return;
+    forwarded_++;
+    wrong_ += !is_anybody(departure.host);
+    if (const unsigned anchor = before[what.place]; what.protocol == PROTOCOL_UDP && anchor != 0)
+      wrong_ += !(departure.host == anchor_of(anchor - 1));
   }
 
   void burst(Traveller &traveller, unsigned number, std::mt19937_64 &random) {
@@ -286,20 +235,9 @@ protected:
       if (random() % 16 == 0) {
         drop_anchor(traveller, number);
       } else if (random() % 4 == 0) {
-        forwarded_ += traveller.send(in_[random() % in_.size()], now_).said == VERDICT_FORWARD;
+        send_in(traveller, in_[random() % in_.size()]);
       } else {
-        std::array<unsigned, 2 * PORTS> before;
-        std::copy(anchored_.begin(), anchored_.end(), before.begin());
-        const auto &[protocol, packet] = out_[random() % out_.size()];
-        Departure departure = traveller.send(packet, now_);
-        if (departure.said == VERDICT_FORWARD) {
-          forwarded_++;
-          size_t place =
-              static_cast<size_t>(&anchored(departure.source, departure.port) - anchored_.data());
-          wrong_ += protocol == PROTOCOL_UDP && before[place] != 0;
-        } else {
-          wrong_ += departure.said != VERDICT_DROP;
-        }
+        send_out(traveller, out_[random() % out_.size()]);
       }
       if (i % 8 == 7 || i == BURST - 1)
         traveller.leave();
@@ -309,7 +247,7 @@ protected:
   // No port left, and a quota used up: whether that happens in a round is chance. The BPF engine's
   // sweep waits for everybody, and its rounds are too few for the first to be sure.
   std::vector<reason> to_be_met() const {
-    if (std::get<0>(GetParam()) == tables::Wish::bpf)
+    if (way() != Way::tun)
       return {REASON_subscriber_quota};
     return {REASON_no_port, REASON_subscriber_quota};
   }
@@ -320,7 +258,11 @@ protected:
 
   void work(unsigned number, std::barrier<> &stage) {
     uint64_t seed = std::get<1>(GetParam());
-    Traveller traveller(tables_->engine(), seed * 100 + number);
+    const bool with_program = way() == Way::program && number < WITH_PROGRAM;
+    Traveller traveller(tables_->engine(), seed * 100 + number,
+                        with_program ? chosen_.program : -1);
+    if (with_program)
+      stay_on(number);
     std::mt19937_64 random(seed * 1000 + number);
     for (int round = 0; round < MOST_ROUNDS && !stopped_; round++) {
       stage.arrive_and_wait(); // the round begins
@@ -331,6 +273,7 @@ protected:
       stage.arrive_and_wait(); // all stand still
       stage.arrive_and_wait(); // and were looked at
     }
+    by_program_ += traveller.by_program();
   }
 
   static bool not_neighbour(const session_key &, const session &value) {
@@ -341,8 +284,8 @@ protected:
   // the round would show it.
   void dry_walks(unsigned step) {
     for (unsigned i = 0; i < 8; i++) {
-      const Bytes &packet =
-          (step + i) % 2 ? in_[(step + i) % in_.size()] : out_[(step + i) % out_.size()].second;
+      const Bytes &packet = (step + i) % 2 ? in_[(step + i) % in_.size()].packet
+                                           : out_[(step + i) % out_.size()].second;
       auto trace = tables_->trace(packet, now_);
       ASSERT_TRUE(trace) << trace.failure().message;
       EXPECT_GT(trace->notes.size(), 0U);
@@ -359,7 +302,7 @@ protected:
     for (const event &event : events) {
       EXPECT_LT(event.kind, EVENT_KINDS);
       EXPECT_GE(ntohs(event.key.pool_port), FIRST_PORT);
-      EXPECT_LT(ntohs(event.key.pool_port), FIRST_PORT + PORTS);
+      EXPECT_LT(ntohs(event.key.pool_port), FIRST_PORT + pool.size() * PORTS);
     }
   }
 
@@ -414,15 +357,11 @@ protected:
   tables::Chosen chosen_;
   Tables *tables_ = nullptr; // chosen_'s
   std::vector<std::pair<uint8_t, Bytes>> out_;
-  std::vector<Bytes> in_;
-  // Hosts of a subscriber each, so that the others' quotas do not concern them.
+  std::vector<Inbound> in_;
   std::array<Bytes, WORKERS> anchors_ = [] {
     std::array<Bytes, WORKERS> anchors;
-    for (unsigned i = 0; i < WORKERS; i++) {
-      Ipv6 address = test::client6;
-      address.bytes[6] = static_cast<uint8_t>(0x80 + i);
-      anchors[i] = outbound(PROTOCOL_UDP, {address, 500}, test::server4);
-    }
+    for (unsigned i = 0; i < WORKERS; i++)
+      anchors[i] = outbound(PROTOCOL_UDP, anchor_of(i), test::server4);
     return anchors;
   }();
   std::array<Departure, WORKERS> places_{};
@@ -430,7 +369,7 @@ protected:
   std::atomic<uint32_t> now_ = 100;
   std::atomic<unsigned> finished_ = 0;
   std::atomic<bool> stopped_ = false;
-  std::atomic<int> wrong_ = 0, refused_ = 0, forwarded_ = 0;
+  std::atomic<int> wrong_ = 0, refused_ = 0, forwarded_ = 0, by_program_ = 0;
 };
 
 TEST_P(Races, NothingIsSharedLostOrKept) {
@@ -440,11 +379,13 @@ TEST_P(Races, NothingIsSharedLostOrKept) {
     threads.emplace_back([&, i] { work(i, stage); });
   for (int round = 0; round < MOST_ROUNDS && !stopped_; round++) {
     finished_ = 0;
+    if (way() == Way::program) // whose clock is the kernel's
+      now_ = monotonic_seconds();
     stage.arrive_and_wait();
     stage.arrive_and_wait();
     disturb(round);
     stage.arrive_and_wait();
-    expect_consistent(*tables_);
+    expect_consistent(*tables_, pool, PORTS);
     EXPECT_EQ(wrong_, 0) << "in round " << round;
     if (HasFailure() || (round + 1 >= ROUNDS && all_was_met()))
       stopped_ = true; // one round's findings are enough
@@ -455,6 +396,9 @@ TEST_P(Races, NothingIsSharedLostOrKept) {
   for (const Departure &place : places_)
     EXPECT_NE(place.port, 0) << "an anchor that never got a port";
   EXPECT_GT(forwarded_, ROUNDS);
+  if (way() == Way::program) {
+    EXPECT_GT(by_program_, 10 * ROUNDS);
+  }
 
   for (int i = 0; i < 2; i++) { // the first one asks the hosts of established sessions
     now_ += 1000;
@@ -474,21 +418,23 @@ TEST_P(Races, NothingIsSharedLostOrKept) {
 }
 
 // scripts/coverage counts the native data path, with the engine that is all native.
-std::vector<tables::Wish> engines() {
+std::vector<Way> ways() {
 #ifdef VIADUCT_NATIVE_ONLY
-  return {tables::Wish::tun};
+  return {Way::tun};
 #else
-  return {tables::Wish::tun, tables::Wish::bpf};
+  return {Way::tun, Way::bpf, Way::program};
 #endif
 }
 
+std::string name_of(const testing::TestParamInfo<std::tuple<Way, uint64_t>> &each) {
+  constexpr std::array names{"tun", "bpf", "program"};
+  return fmt::format("{}{}", names[static_cast<size_t>(std::get<0>(each.param))],
+                     std::get<1>(each.param));
+}
+
 INSTANTIATE_TEST_SUITE_P(Seed, Races,
-                         testing::Combine(testing::ValuesIn(engines()), testing::Values(1, 2, 3)),
-                         [](const auto &each) {
-                           return fmt::format(
-                               "{}{}", std::get<0>(each.param) == tables::Wish::tun ? "tun" : "bpf",
-                               std::get<1>(each.param));
-                         });
+                         testing::Combine(testing::ValuesIn(ways()), testing::Values(1, 2, 3)),
+                         name_of);
 
 } // namespace
 } // namespace viaduct::dp
