@@ -72,11 +72,15 @@ Finding check_bpf(const Facts &facts) {
 Finding check_memory(const Facts &facts) {
   if (!facts.memory)
     return skip(facts.memory.failure().message);
-  const auto &[total, tables] = *facts.memory;
+  const auto &[total, tables, in_kernel] = *facts.memory;
   std::string text =
-      fmt::format("full tables take {}, this machine has {}", mebibytes(tables), mebibytes(total));
+      fmt::format("full tables take {}{}, this machine has {}", mebibytes(tables),
+                  in_kernel ? " of the kernel, most of it at the start" : "", mebibytes(total));
   if (tables > total)
-    return fail(text, "lower [nat64] max_sessions: the kernel would end viaductd before that");
+    return fail(
+        text, in_kernel ? "lower [nat64] max_sessions: the kernel would not give that much to "
+                          "the bpf engine"
+                        : "lower [nat64] max_sessions: the kernel would end viaductd before that");
   if (tables > total / 2)
     return warn(text, "lower [nat64] max_sessions, or see that nothing else needs that memory");
   return ok(text);

@@ -272,6 +272,11 @@ Finding check_allow(const Facts &facts) {
 Finding check_offloads(const Facts &facts) {
   if (!facts.network)
     return skip(facts.network.failure().message);
+  if (runs(facts) && !facts.daemon.offloads_refused.empty())
+    return warn(fmt::format("the kernel hands out super-packets and does not take them back ({}): "
+                            "they are cut in software",
+                            fmt::join(facts.daemon.offloads_refused, ", ")),
+                "look whether a newer kernel takes them; restarting viaductd tries them again");
   if (runs(facts) &&
       std::ranges::find(facts.daemon.offloads, "tso4") == facts.daemon.offloads.end())
     return warn("the kernel gives the interface no TCP super-packets: each segment is translated "

@@ -34,7 +34,8 @@ struct Running {
   std::string engine, why_not_bpf; // why_not_bpf: where "auto" had to take the other one
   std::string why_mortal;          // why sessions end with it; empty: they do not
   double handed_up = 0;            // of all packets, by the programs in the kernel: 0 to 1
-  std::vector<std::string> offloads;
+  std::vector<std::string> offloads,
+      offloads_refused; // refused: what was given, but not taken back
   uint64_t sessions = 0, sessions_limit = 0;
   struct Direct {
     std::string port, mode, detail; // mode empty: it is not direct
@@ -108,8 +109,9 @@ struct Conntrack {
 };
 
 struct Memory {
-  uint64_t total = 0;  // of the machine, or of the control group where that is less
-  uint64_t tables = 0; // ours, when they are full
+  uint64_t total = 0;     // of the machine, or of the control group where that is less
+  uint64_t tables = 0;    // ours, when they are full
+  bool in_kernel = false; // they are maps of BPF: most of it is taken at the start
 };
 
 struct Clock {

@@ -18,6 +18,9 @@ void look_at_firewall(Facts &facts);
 void look_at_programs(Facts &facts);
 void look_at_resolver(Facts &facts);
 
+// What full tables of the bpf engine take of the kernel, all maps together.
+uint64_t kernel_memory(uint32_t max_sessions);
+
 // A file of /proc or /sys, at most 64 KiB of it.
 Result<std::string> read_small(const std::string &path);
 

@@ -43,6 +43,15 @@ std::string text_of(const json &item, const char *name) {
   return found != item.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
+std::vector<std::string> words_of(const json &item, const char *name) {
+  std::vector<std::string> words;
+  if (auto list = item.find(name); list != item.end() && list->is_array())
+    for (const json &word : *list)
+      if (word.is_string())
+        words.push_back(word.get<std::string>());
+  return words;
+}
+
 uint64_t number_of(const json &item, const char *name) {
   auto found = item.find(name);
   return found != item.end() && found->is_number_unsigned() ? found->get<uint64_t>() : 0;
@@ -96,10 +105,8 @@ void take_status(const json &status, Running &daemon) {
   daemon.why_mortal = text_of(status, "why_mortal");
   if (auto share = status.find("handed_up"); share != status.end() && share->is_number())
     daemon.handed_up = share->get<double>();
-  if (auto list = status.find("offloads"); list != status.end() && list->is_array())
-    for (const json &word : *list)
-      if (word.is_string())
-        daemon.offloads.push_back(word.get<std::string>());
+  daemon.offloads = words_of(status, "offloads");
+  daemon.offloads_refused = words_of(status, "offloads_refused");
   if (auto list = status.find("direct"); list != status.end() && list->is_array())
     for (const json &port : *list)
       if (port.is_object())

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cerrno>
 #include <charconv>
 #include <ctime>
@@ -81,10 +82,22 @@ uint64_t group_limit(int64_t pid) {
   return bytes;
 }
 
+// The one that runs, or would.
+bool is_bpf(const Facts &facts) {
+  if (facts.presence == Presence::running && !facts.daemon.engine.empty())
+    return facts.daemon.engine == "bpf";
+  const config::Engine wanted = facts.config->nvi.engine;
+  return wanted == config::Engine::bpf ||
+         (wanted == config::Engine::automatic && (facts.bpf || facts.bpf_unknown));
+}
+
 Result<Memory> look_at_memory(const Facts &facts) {
   if (!facts.config)
     return error("not looked at: there is no good configuration");
-  Memory memory{total_memory(), dp::engine_memory(facts.config->nat64.max_sessions)};
+  const uint32_t most = facts.config->nat64.max_sessions;
+  const bool in_kernel = is_bpf(facts);
+  Memory memory{total_memory(), in_kernel ? kernel_memory(most) : dp::engine_memory(most),
+                in_kernel};
   if (memory.total == 0)
     return error("/proc/meminfo does not say how much memory there is");
   if (facts.presence == Presence::running)
@@ -114,6 +127,23 @@ Clock look_at_clock() {
 }
 
 } // namespace
+
+// As the kernel counts its hash maps: 16 bytes for each bucket, of which there are as many as the next
+// power of two, and 48 before each key.
+uint64_t kernel_memory(uint32_t max_sessions) {
+  auto map = [&](uint64_t key, uint64_t value) {
+    auto rounded = [](uint64_t bytes) { return (bytes + 7) / 8 * 8; };
+    return uint64_t{16} * std::bit_ceil(uint64_t{max_sessions}) +
+           max_sessions * (48 + rounded(key) + rounded(value));
+  };
+  constexpr uint64_t rings = (4U << 20) + (2U << 20); // of the dead, and of events
+  return map(sizeof(dp::binding_key), sizeof(dp::binding)) +
+         map(sizeof(dp::port_key), sizeof(dp::port)) +
+         map(sizeof(dp::session_key), sizeof(dp::session)) +
+         map(sizeof(dp::subscriber_key), sizeof(dp::subscriber)) +
+         map(sizeof(dp::peer_key), sizeof(dp::peer)) +
+         uint64_t{dp::PORT_HINTS} * sizeof(dp::port_hints) + 2 * sizeof(dp::policy) + rings;
+}
 
 void look_at_machine(Facts &facts) {
   utsname name{};

@@ -37,6 +37,7 @@ def test_bpf_where_it_loads(bare_lab):
     assert status["why_not_bpf"] == ""
     assert 'engine="bpf"' in metric(bare_lab, "viaduct_build_info")[0]
     assert doctor(bare_lab, "engine")["level"] == "ok"
+    assert "of the kernel" in doctor(bare_lab, "memory")["text"]
     assert "engine=bpf" in bare_lab.daemon.said()
     ping(bare_lab)
     assert bare_lab.show("status")[0]["handed_up"] == 0
@@ -50,6 +51,7 @@ def test_tun_where_it_does_not(bare_lab):
     assert 'engine="tun"' in metric(bare_lab, "viaduct_build_info")[0]
     found = doctor(bare_lab, "engine")
     assert found["level"] == "warn" and "Operation not permitted" in found["text"], found
+    assert "of the kernel" not in doctor(bare_lab, "memory")["text"]
     assert "why_not_bpf=" in bare_lab.daemon.said()
     assert "not bpf" in bare_lab.viaduct("show", "status").stdout
     ping(bare_lab)

@@ -2,6 +2,7 @@
 """A kernel that hands out super-packets but does not take them back: they are cut in software, all
 arrives as it was sent, and the operator is told once which offloads are refused."""
 
+import json
 import os
 import pathlib
 import socket
@@ -74,6 +75,9 @@ def test_all_arrives(refusing_lab):
     assert set(status["offloads_refused"]) == refused
     assert set(status["offloads"]) == given - refused
     assert "(refused: tso4, tso6" in lab.viaduct("show", "status").stdout
+    lines = json.loads(lab.viaduct("doctor", "--json", lab.config_path, check=False).stdout)
+    found = next(line for line in lines if line["check"] == "offloads")
+    assert found["level"] == "warn" and all(name in found["text"] for name in refused), found
     counters = lab.counters()
     # 16 of each kind are tried, and what other workers had under way then
     assert 16 * len(refused) <= counters["super_packet_refused"] < 24 * len(refused)

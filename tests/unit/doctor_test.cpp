@@ -3,6 +3,7 @@
 // Each check of the doctor with facts that are made up: a healthy gateway, of which one thing at a
 // time is changed. netns/doctor looks whether the facts are seen on a real one.
 #include "doctor/checks.h"
+#include "doctor/look.h"
 
 #include "config/config.h"
 
@@ -291,7 +292,21 @@ TEST_F(Doctor, TablesLargerThanTheMemory) {
   facts.memory = Memory{uint64_t{700} << 20, uint64_t{400} << 20};
   only("memory", Level::warn, {"400 MiB", "700 MiB", "max_sessions"});
   facts.memory = Memory{uint64_t{300} << 20, uint64_t{400} << 20};
-  only("memory", Level::fail, {"300 MiB"});
+  only("memory", Level::fail, {"300 MiB", "end viaductd"});
+  facts.memory->in_kernel = true;
+  only("memory", Level::fail, {"400 MiB of the kernel", "300 MiB", "bpf engine"});
+}
+
+// What Linux 6.18 says of all maps of a daemon that has just started (memlock in fdinfo), and what full
+// tables of subscribers and peers take besides, which have their memory as they fill.
+TEST(KernelMemory, IsWhatTheKernelSays) {
+  constexpr uint64_t later = 152;
+  for (auto [sessions, said] :
+       {std::pair(uint64_t{65'536}, 44'243'256.0), {1'000'000, 406'963'512.0}}) {
+    const double expected = said + static_cast<double>(sessions * later);
+    EXPECT_NEAR(static_cast<double>(kernel_memory(static_cast<uint32_t>(sessions))), expected,
+                expected / 50);
+  }
 }
 
 TEST_F(Doctor, FewDescriptorsLeft) {
@@ -437,7 +452,9 @@ TEST_F(Doctor, Offloads) {
   facts.network->offloads[0].lro = true;
   only("offloads", Level::warn, {"ethtool -K lan lro off"});
   facts.daemon.offloads = {"csum"};
-  only("offloads", Level::warn, {"super-packets"});
+  only("offloads", Level::warn, {"gives the interface no TCP super-packets"});
+  facts.daemon.offloads_refused = {"tso4", "tso6"};
+  only("offloads", Level::warn, {"does not take them back (tso4, tso6)", "restarting viaductd"});
 }
 
 TEST_F(Doctor, FirewallThatDropsWhatIsForwarded) {
