@@ -147,7 +147,7 @@ static void write_icmp_header(struct packet *p, __u8 *icmp, const struct error_s
   memcpy(icmp + 2, &checksum, sizeof checksum);
 }
 
-static enum verdict emit_error(struct packet *p, struct frame *frame) {
+STEP enum verdict emit_error(struct packet *p, struct frame *frame) {
   const struct layer *inside = &p->scratch->inside;
   __u8 *icmp = frame->data + p->headers->transport;
   struct error_shape old = shape_of(p), shape = new_shape(p, old);

@@ -63,7 +63,7 @@ static void complete_checksum(const struct packet *p, struct frame *frame) {
   frame->partial_checksum = 0;
 }
 
-static enum verdict emit_flow(struct packet *p, struct frame *frame) {
+STEP enum verdict emit_flow(struct packet *p, struct frame *frame) {
   const struct rewrite *r = p->rewrite;
   __u8 *transport = frame->data + p->headers->transport;
 

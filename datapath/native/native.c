@@ -1,60 +1,18 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only
  *
- * The native target: tables and chance for the steps, and the interface of native.h around them.
+ * The native target: the interface of native.h around the steps. The sweep is in sweep.c.
  */
 #include "datapath/native/native.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 
-#define EVENT(p, kind, ...) event_##kind(p, __VA_ARGS__)
+#include "datapath/native/steps.h"
 
-#include "datapath/native/worker.h"
-
-#include "datapath/keeper.h"
 #include "datapath/session_call.h"
 
 enum { HINTS_SIZE = PORT_HINTS * sizeof(struct port_hints) };
-
-/* --- what the steps call ---------------------------------------------------------------------- */
-
-STEP void count(const struct packet *p, __u32 reason) {
-  add_counter(p->target, reason, 1);
-}
-
-#include "datapath/native/event_ring.h"
-
-#include "datapath/event_steps.h"
-
-#define TABLE_ACCESS(name, table)                                                                  \
-  STEP struct name *name##_find(const struct packet *p, const struct name##_key *key) {            \
-    return table_find(&((struct worker *)p->target)->engine->table, key);                          \
-  }                                                                                                \
-  STEP int name##_insert(const struct packet *p, const struct name##_key *key,                     \
-                         const struct name *value) {                                               \
-    return table_insert(&((struct worker *)p->target)->engine->table, key, value);                 \
-  }                                                                                                \
-  STEP void name##_remove(const struct packet *p, const struct name##_key *key) {                  \
-    table_remove(&((struct worker *)p->target)->engine->table, key);                               \
-  }
-
-TABLE_ACCESS(binding, bindings)
-TABLE_ACCESS(port, ports)
-TABLE_ACCESS(session, sessions)
-TABLE_ACCESS(subscriber, subscribers)
-TABLE_ACCESS(peer, peers)
-
-/* The dead are out of the table at once. */
-STEP bool subscriber_revive(struct subscriber *subscriber) {
-  (void)subscriber;
-  return false;
-}
-
-STEP struct port_hints *hints_find(const struct packet *p, const __u32 *index) {
-  return &((struct worker *)p->target)->engine->hints[*index];
-}
 
 static enum verdict settle(struct packet *p);
 static enum verdict emit(struct packet *p);
@@ -63,12 +21,10 @@ static enum verdict hold_syn(struct packet *p);
 static enum verdict reassemble(struct packet *p);
 
 #include "datapath/path.h"
-#include "datapath/static_binding.h"
 
 #include "datapath/native/emit_answer.h"
 #include "datapath/native/emit_error.h"
 #include "datapath/native/emit_linear.h"
-#include "datapath/native/emit_probe.h"
 #include "datapath/native/gather_piece.h"
 #include "datapath/native/syn_hold.h"
 
@@ -76,18 +32,6 @@ static enum verdict emit(struct packet *p) {
   struct frame *frame = ((struct worker *)p->target)->frame;
 
   return p->headers->icmp_error ? emit_error(p, frame) : emit_flow(p, frame);
-}
-
-/* A bucket of tokens that fills up every second. */
-static bool answer_is_due(struct worker *worker, const struct policy *policy) {
-  if (worker->answers_second != worker->now) {
-    worker->answers_second = worker->now;
-    worker->answers_left = policy->icmp_error_rate;
-  }
-  if (worker->answers_left == 0)
-    return false;
-  worker->answers_left--;
-  return true;
 }
 
 static enum verdict answer(struct packet *p) {
@@ -424,34 +368,6 @@ void worker_count(struct worker *worker, enum reason reason, __u64 times) {
   add_counter(worker, reason, times);
 }
 
-/* Ports must not be guessable (RFC 6056), so chance comes from the kernel, 1 KiB at a time. */
-static __u32 next_random(struct worker *worker) {
-  if (worker->random_is_fixed)
-    return worker->fixed_random;
-  if (worker->random_is_seeded) { /* splitmix64 */
-    __u64 z = (worker->random_state += 0x9e3779b97f4a7c15ULL);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-    return (__u32)((z ^ (z >> 31)) >> 32);
-  }
-  if (worker->random_left == 0) {
-    while (getrandom(worker->random_pool, sizeof worker->random_pool, 0) !=
-           (long)sizeof worker->random_pool)
-      ;
-    worker->random_left = sizeof worker->random_pool / sizeof worker->random_pool[0];
-  }
-  return worker->random_pool[--worker->random_left];
-}
-
-static void packet_init(struct packet *p, struct worker *worker) {
-  memset(p, 0, sizeof *p);
-  p->target = worker;
-  p->head = worker->head;
-  packet_start(p, &worker->scratch);
-  p->policy = __atomic_load_n(&worker->engine->policy, __ATOMIC_ACQUIRE);
-  p->now = worker->now;
-}
-
 static enum verdict translate_one(struct worker *worker, struct frame *frame, enum reason *reason) {
   struct packet p;
   enum verdict v;
@@ -497,142 +413,4 @@ enum verdict translate_frame(struct worker *worker, struct frame *frame, enum re
   if (!was_inside)
     worker_leave(worker);
   return v;
-}
-
-/* --- the sweep: the sweeper's thread ------------------------------------------------------------ */
-
-enum { WALK_BUCKETS = 4096 };
-
-struct sweep {
-  struct packet packet;
-  struct sweep_calls calls;
-  __u32 probes; /* sent by this sweep */
-  __u64 ended;
-};
-
-static void sweep_send(struct sweep *sweep, const struct frame *frame) {
-  if (sweep->calls.send && sweep->calls.send(sweep->calls.context, frame) != 0)
-    count(&sweep->packet, REASON_tun_own_refused);
-}
-
-static void sweep_session(void *context, const void *key, void *value) {
-  struct sweep *sweep = context;
-  struct worker *worker = sweep->packet.target;
-  bool keep = !sweep->calls.keep || sweep->calls.keep(sweep->calls.context, key, value);
-
-  switch (session_expire(&sweep->packet, key, value, !keep, sweep->probes < PROBES_PER_SWEEP)) {
-  case SESSION_ENDED:
-    sweep->ended++;
-    break;
-  case SESSION_PROBE:
-    sweep->probes++;
-    sweep_send(sweep, engine_probe(worker->engine, key, value));
-    break;
-  default:
-    break;
-  }
-}
-
-static bool session_exists(struct packet *p, const struct session_key *key) {
-  const struct remote_tables *remote = ((struct worker *)p->target)->engine->remote;
-  struct session copy;
-
-  if (!remote)
-    return session_find(p, key) != NULL;
-  return remote->find(remote->context, IN_SESSIONS, key, &copy) != 0;
-}
-
-/* A SYN that was held long enough. Who opened the connection from the other side meanwhile has made
- * its session. */
-static void sweep_held(void *context, const void *key, void *value) {
-  struct sweep *sweep = context;
-  struct packet *p = &sweep->packet;
-  struct worker *worker = p->target;
-  struct held_syn *syn = value;
-  struct frame in = {.data = syn->bytes, .length = at_most(syn->length, HELD_BYTES)};
-  struct frame out = {.data = worker->answer_bytes};
-
-  if (p->now <= syn->until)
-    return;
-  packet_init(p, worker);
-  if (!session_exists(p, key)) {
-    p->length = syn->length;
-    p->head_length = at_most(in.length, HEAD_BYTES);
-    p->random = next_random(worker);
-    memcpy(worker->head, syn->bytes, p->head_length);
-    if (parse(p) == VERDICT_NEXT && may_be_answered(p) && answer_is_due(worker, p->policy)) {
-      emit_answer(p, (struct icmp_message){ICMP4_UNREACHABLE, 3, 0}, &in, &out);
-      count(p, REASON_syn_unanswered);
-      sweep_send(sweep, &out);
-    } else {
-      count(p, REASON_answer_limited);
-    }
-  }
-  table_remove(&worker->engine->held, key);
-}
-
-static void sweep_table(struct sweep *sweep, struct table *table, table_visit visit) {
-  struct worker *sweeper = sweep->packet.target;
-  __u64 cursor = 0;
-
-  do {
-    worker_enter(sweeper);
-    packet_init(&sweep->packet, sweeper);
-    cursor = table_walk(table, cursor, WALK_BUCKETS, visit, sweep);
-    worker_leave(sweeper);
-  } while (cursor);
-}
-
-__u64 engine_sweep(struct engine *engine, __u32 now, const struct sweep_calls *calls) {
-  struct sweep sweep = {.packet.target = engine->sweeper};
-
-  if (calls)
-    sweep.calls = *calls;
-  engine->sweeper->now = now;
-  add_counter(engine->sweeper, REASON_fragments_missing,
-              reassembly_expire(engine->reassembly, now));
-  sweep_table(&sweep, &engine->sessions, sweep_session);
-  sweep_table(&sweep, &engine->held, sweep_held);
-  table_reclaim(&engine->sessions);
-  table_reclaim(&engine->bindings);
-  table_reclaim(&engine->ports);
-  table_reclaim(&engine->subscribers);
-  table_reclaim(&engine->peers);
-  table_reclaim(&engine->held);
-  return sweep.ended;
-}
-
-const struct frame *engine_probe(struct engine *engine, const struct session_key *key,
-                                 const struct session *value) {
-  struct worker *sweeper = engine->sweeper;
-  struct packet p;
-
-  packet_init(&p, sweeper);
-  sweeper->answer = (struct frame){.data = sweeper->answer_bytes};
-  emit_probe(&p, key, value, &sweeper->answer);
-  add_counter(sweeper, REASON_probe_sent, 1);
-  return &sweeper->answer;
-}
-
-/* --- static bindings: the sweeper's thread ---------------------------------------------------- */
-
-int engine_bind(struct engine *engine, const struct binding_key *key,
-                const struct port_key *outside) {
-  struct packet p;
-  bool done;
-
-  worker_enter(engine->sweeper);
-  packet_init(&p, engine->sweeper);
-  done = bind(&p, key, outside);
-  worker_leave(engine->sweeper);
-  return done ? 0 : -1;
-}
-
-void engine_unbind(struct engine *engine, const struct binding_key *key) {
-  struct packet p;
-
-  worker_enter(engine->sweeper);
-  packet_init(&p, engine->sweeper);
-  unbind(&p, key);
-  worker_leave(engine->sweeper);
 }

@@ -26,7 +26,7 @@ struct held_syn {
 };
 
 /* REQUIRES: p->scratch->session_key names the SYN's session-to-be. */
-static enum verdict syn_hold(struct packet *p, struct table *held, const struct frame *frame) {
+STEP enum verdict syn_hold(struct packet *p, struct table *held, const struct frame *frame) {
   struct held_syn syn;
 
   syn.until = p->now + p->policy->timeouts.tcp_incoming_syn;
