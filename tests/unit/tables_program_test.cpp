@@ -69,12 +69,12 @@ protected:
     policy.max_sessions_per_subscriber = MAX_SESSIONS;
     policy.timeouts.port_rest = 0;
     policy.pool_count = pool.size();
-    for (uint8_t i = 0; i < pool.size(); i++)
+    for (size_t i = 0; i < pool.size(); i++)
       policy.pool[i] = {pool[i].network_order(),
                         static_cast<uint16_t>(FIRST_PORT + i * PORTS),
                         static_cast<uint16_t>(FIRST_PORT + (i + 1) * PORTS - 1),
                         0,
-                        i,
+                        static_cast<uint8_t>(i),
                         0};
     ASSERT_TRUE(tables_->set_policy(policy));
   }
