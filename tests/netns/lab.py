@@ -42,6 +42,8 @@ import tempfile
 import threading
 import time
 
+import lab_files
+
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 ENGINE = os.environ.get("VIADUCT_ENGINE") or "tun"  # or "bpf"
 REAL_TRAFFIC, MOST_HANDED_UP = 5000, 0.01  # packets; a share of them
@@ -421,7 +423,7 @@ class Lab:
         (root / "index.html").write_text("Hello from the IPv4-only server.\n", encoding="ascii")
         self.web_log = self.folder / "access.log"
         config = self.folder / "nginx.conf"
-        config.write_text(_NGINX.format(folder=self.folder, address=address, more=more),
+        config.write_text(lab_files.NGINX.format(folder=self.folder, address=address, more=more),
                           encoding="ascii")
         self.start_listening("nginx", ["prlimit", "--nofile=8192:8192", "nginx", "-p", self.folder,
                                        "-e", "stderr", "-c", config], address, 80, where)
@@ -430,7 +432,7 @@ class Lab:
     def start_dns(self):
         """The server's own unbound, authoritative for example.net and ipv4only.arpa."""
         zones = {"example.net": _EXAMPLE_NET, "ipv4only.arpa": _IPV4ONLY_ARPA, ".": _ROOT}
-        text = _UNBOUND.format(folder=self.folder, address=SERVER)
+        text = lab_files.UNBOUND.format(folder=self.folder, address=SERVER)
         for zone, records in zones.items():
             file = self.folder / f"zone-{zone.replace('.', '-')}"
             file.write_text(records, encoding="ascii")
@@ -567,43 +569,6 @@ class Lab:
             subprocess.run(["umount", self.bpf], stderr=subprocess.DEVNULL)  # with all pins
             shutil.rmtree(self.folder, ignore_errors=True)
 
-
-_NGINX = """\
-daemon off;
-master_process off;
-pid {folder}/nginx.pid;
-error_log stderr;
-events {{ worker_connections 2048; }}
-http {{
-  access_log {folder}/access.log;
-  client_body_temp_path {folder}/nginx-body;
-  proxy_temp_path {folder}/nginx-proxy;
-  fastcgi_temp_path {folder}/nginx-fastcgi;
-  uwsgi_temp_path {folder}/nginx-uwsgi;
-  scgi_temp_path {folder}/nginx-scgi;
-  server {{ listen {address}:80; root {folder}/www; }}
-{more}
-}}
-"""
-
-_UNBOUND = """\
-server:
-  interface: {address}
-  access-control: 0.0.0.0/0 allow
-  do-ip6: no
-  chroot: ""
-  username: ""
-  directory: "{folder}"
-  pidfile: ""
-  use-syslog: no
-  logfile: ""
-  do-daemonize: no
-  module-config: "iterator"
-  num-threads: 1
-  max-udp-size: 4096
-remote-control:
-  control-enable: no
-"""
 
 _SOA = ("@ 60 IN SOA ns.example.net. hostmaster.example.net. 1 3600 600 86400 60\n"
         "@ 60 IN NS ns.example.net.\n")
