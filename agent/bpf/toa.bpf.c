@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only
+ *
+ * The client's address, from the handshake to whoever asks.
+ *
+ *   a program listens      keep SYNs for us
+ *   a connection is made   the option in its SYN and in the packet that completed the handshake; if there is
+ *                          none and the sender may add some, look at headers until the first data has come
+ *   its first data         the last chance
+ *   accept, getpeername    the client instead of the load balancer
+ *
+ * A record lies in the socket and goes with it. Sockets without an option have none, so they cost a walk over two
+ * headers when they are made and a lookup that finds nothing when somebody asks.
+ *
+ * Other programs may sit on the same hooks. Of the flags in a socket we add one and take away only what we have
+ * added.
+ */
+#include "agent/bpf/maps.h"
+
+#include <bpf/bpf_endian.h>
+
+/* Of the kernel's interface (linux/tcp.h, linux/in.h, asm/socket.h), which collide with each other here. */
+enum { LEVEL_TCP = 6, OPTION_SAVE_SYN = 27 };
+
+struct {
+  __uint(type, BPF_MAP_TYPE_SK_STORAGE);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __type(key, int);
+  __type(value, struct agent_waiting);
+} waiting SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct toa_kinds);
+} kinds SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __uint(max_entries, AGENT_MAX_SENDERS);
+  __type(key, struct agent_sender4);
+  __type(value, __u32);
+} senders4 SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __uint(max_entries, AGENT_MAX_SENDERS);
+  __type(key, struct agent_sender6);
+  __type(value, __u32);
+} senders6 SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, 256);
+  __type(key, __u32);
+  __type(value, __u64);
+} by_kind SEC(".maps");
+
+/* --- who says so -------------------------------------------------------------------------------- */
+
+STEP bool is_listed4(__be32 address) {
+  struct agent_sender4 key = {.length = 32, .address = address};
+
+  return bpf_map_lookup_elem(&senders4, &key) != NULL;
+}
+
+/* An IPv4 peer of a dual-stack socket is an IPv4 sender. */
+STEP bool sender_is_listed(struct bpf_sock_ops *skops) {
+  struct agent_sender6 key = {.length = 128};
+
+  if (skops->family == FAMILY_IP4)
+    return is_listed4(skops->remote_ip4);
+  key.address.word[0] = skops->remote_ip6[0];
+  key.address.word[1] = skops->remote_ip6[1];
+  key.address.word[2] = skops->remote_ip6[2];
+  key.address.word[3] = skops->remote_ip6[3];
+  if (key.address.word[0] == 0 && key.address.word[1] == 0 &&
+      key.address.word[2] == bpf_htonl(0xffff))
+    return is_listed4(key.address.word[3]);
+  return bpf_map_lookup_elem(&senders6, &key) != NULL;
+}
+
+/* --- headers ------------------------------------------------------------------------------------ */
+
+/* The TCP header of the packet at hand, word by word. */
+STEP bool read_header(struct bpf_sock_ops *skops, struct toa_header *header) {
+  const __u8 *data = skops->skb_data;
+  const __u8 *end = skops->skb_data_end;
+  __u32 i;
+
+  if (data + TOA_FIRST_OPTION > end)
+    return false;
+  __builtin_memcpy(header->byte, data, TOA_FIRST_OPTION);
+  for (i = TOA_FIRST_OPTION; i < TOA_LONGEST_HEADER; i += 4) {
+    if (data + i + 4 > end)
+      break;
+    __builtin_memcpy(&header->byte[i], data + i, 4);
+  }
+  return true;
+}
+
+/* The TCP header of the SYN, if the kernel has kept it: not under SYN cookies, nor for listeners older than us. */
+STEP bool read_syn(struct bpf_sock_ops *skops, struct toa_header *header) {
+  return bpf_getsockopt(skops, LEVEL_TCP, TCP_BPF_SYN, header->byte, TOA_LONGEST_HEADER) > 0;
+}
+
+/* A function with external linkage is verified once, by itself, and not along each way that leads to it. */
+__attribute__((noinline)) int find(const struct toa_header *header, struct toa *found) {
+  __u32 zero = 0;
+  struct toa_kinds *table = bpf_map_lookup_elem(&kinds, &zero);
+
+  if (!table || !header || !found)
+    return TOA_NONE;
+  return toa_find(header, table, found);
+}
+
+/* --- records ------------------------------------------------------------------------------------ */
+
+STEP void count_verdict(enum agent_verdict verdict) {
+  switch (verdict) {
+  case VERDICT_UNTRUSTED:
+    return count(COUNTER_untrusted_sender);
+  case VERDICT_MALFORMED:
+    return count(COUNTER_malformed);
+  case VERDICT_CONTRADICTING:
+    return count(COUNTER_contradicting);
+  case VERDICT_IMPLAUSIBLE:
+    return count(COUNTER_implausible);
+  case VERDICT_AMBIGUOUS:
+    return count(COUNTER_ambiguous);
+  case VERDICT_BELIEVED:
+    return;
+  }
+}
+
+STEP enum agent_verdict verdict_of(int outcome) {
+  switch (outcome) {
+  case TOA_FOUND:
+    return VERDICT_BELIEVED;
+  case TOA_CONTRADICTS:
+    return VERDICT_CONTRADICTING;
+  case TOA_IMPLAUSIBLE:
+    return VERDICT_IMPLAUSIBLE;
+  case TOA_AMBIGUOUS:
+    return VERDICT_AMBIGUOUS;
+  default:
+    return VERDICT_MALFORMED;
+  }
+}
+
+STEP void count_found(struct agent_record *record) {
+  __u32 kind = record->toa.kind;
+  __u64 *value = bpf_map_lookup_elem(&by_kind, &kind);
+
+  if (value)
+    (*value)++;
+  if (record->source == SOURCE_SYN)
+    count(COUNTER_source_syn);
+  else if (record->source == SOURCE_ACK)
+    count(COUNTER_source_ack);
+  else
+    count(COUNTER_late_found);
+}
+
+/* Programs hold an MPTCP connection by another socket than the one at hand, with the same addresses. What an
+ * earlier connection has left under them must not be taken for this one's. */
+STEP void keep_by_tuple(struct bpf_sock *sk, struct agent_record *record) {
+  struct agent_tuple tuple = {};
+
+  tuple_of(sk, record->network_namespace, &tuple);
+  if (record->toa.multipath && record->source != SOURCE_NONE) {
+    if (bpf_map_update_elem(&by_tuple, &tuple, record, BPF_ANY) != 0)
+      count(COUNTER_storage_failed);
+  } else {
+    bpf_map_delete_elem(&by_tuple, &tuple);
+  }
+}
+
+STEP bool keep(struct bpf_sock *sk, struct agent_record *record) {
+  if (!bpf_sk_storage_get(&connections, sk, record, BPF_SK_STORAGE_GET_F_CREATE)) {
+    count(COUNTER_storage_failed);
+    return false;
+  }
+  count_verdict(record->verdict);
+  if (record->verdict == VERDICT_BELIEVED)
+    count_found(record);
+  return true;
+}
+
+/* --- events ------------------------------------------------------------------------------------- */
+
+/* A program that has asked for SYNs itself may have asked for more of them. */
+STEP void listening_begins(struct bpf_sock_ops *skops) {
+  int one = 1, now = 0;
+
+  if (bpf_getsockopt(skops, LEVEL_TCP, OPTION_SAVE_SYN, &now, sizeof now) == 0 && now != 0)
+    return;
+  bpf_setsockopt(skops, LEVEL_TCP, OPTION_SAVE_SYN, &one, sizeof one);
+}
+
+/* Both packets of the handshake: if both have an option, both must say the same. */
+STEP int find_in_handshake(struct bpf_sock_ops *skops, struct agent_record *record) {
+  struct toa_header header = {};
+  struct toa in_ack = {};
+  int from_ack = TOA_NONE, outcome = TOA_NONE;
+
+  if (read_header(skops, &header))
+    from_ack = find(&header, &in_ack);
+  __builtin_memset(&header, 0, sizeof header);
+  if (read_syn(skops, &header))
+    outcome = find(&header, &record->toa);
+  record->toa.multipath |= in_ack.multipath;
+  record->source = outcome == TOA_NONE ? SOURCE_NONE : SOURCE_SYN;
+  if (from_ack == TOA_NONE)
+    return outcome;
+  if (outcome == TOA_NONE) {
+    in_ack.multipath = record->toa.multipath;
+    record->toa = in_ack;
+    record->source = SOURCE_ACK;
+    return from_ack;
+  }
+  if (outcome == TOA_FOUND && from_ack == TOA_FOUND)
+    return toa_same(&in_ack, &record->toa) ? TOA_FOUND : TOA_CONTRADICTS;
+  return outcome == TOA_FOUND ? from_ack : outcome;
+}
+
+STEP void wait_for_data(struct bpf_sock_ops *skops, struct bpf_sock *sk) {
+  __u32 flags = skops->bpf_sock_ops_cb_flags;
+  struct agent_waiting state = {.flag_was_set = flags & BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG};
+
+  if (!bpf_sk_storage_get(&waiting, sk, &state, BPF_SK_STORAGE_GET_F_CREATE))
+    return count(COUNTER_storage_failed);
+  bpf_sock_ops_cb_flags_set(skops, flags | BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG);
+}
+
+STEP void connection_made(struct bpf_sock_ops *skops, struct bpf_sock *sk) {
+  struct agent_record record = {.network_namespace = bpf_get_netns_cookie(skops)};
+  int outcome = find_in_handshake(skops, &record);
+  bool listed = sender_is_listed(skops);
+
+  record.verdict = listed ? verdict_of(outcome) : VERDICT_UNTRUSTED;
+  keep_by_tuple(sk, &record);
+  if (outcome == TOA_NONE) {
+    count(COUNTER_syn_recv_sock_no_toa);
+    if (listed)
+      wait_for_data(skops, sk);
+    return;
+  }
+  if (keep(sk, &record) && record.verdict == VERDICT_BELIEVED)
+    count(COUNTER_syn_recv_sock_toa);
+  else
+    count(COUNTER_syn_recv_sock_no_toa);
+}
+
+STEP void stop_waiting(struct bpf_sock_ops *skops, struct bpf_sock *sk,
+                       struct agent_waiting *state) {
+  if (!state->flag_was_set)
+    bpf_sock_ops_cb_flags_set(skops, skops->bpf_sock_ops_cb_flags &
+                                         ~BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG);
+  bpf_sk_storage_delete(&waiting, sk);
+}
+
+/* Once a program may have read something, it must not be told another peer than before. */
+STEP void packet_came(struct bpf_sock_ops *skops, struct bpf_sock *sk) {
+  struct agent_waiting *state = bpf_sk_storage_get(&waiting, sk, NULL, 0);
+  struct agent_record record = {};
+  struct toa_header header = {};
+  int outcome = TOA_NONE;
+
+  if (!state)
+    return;
+  if (skops->bytes_received == 0 && read_header(skops, &header))
+    outcome = find(&header, &record.toa);
+  if (outcome != TOA_NONE) {
+    record.network_namespace = bpf_get_netns_cookie(skops);
+    record.source = SOURCE_DATA;
+    record.verdict = verdict_of(outcome);
+    keep(sk, &record);
+    keep_by_tuple(sk, &record);
+  }
+  if (outcome != TOA_NONE || skops->bytes_received > 0 ||
+      skops->skb_len > (__u32)(header.byte[12] >> 4) * 4)
+    stop_waiting(skops, sk, state);
+}
+
+SEC("sockops")
+int agent_sock_ops(struct bpf_sock_ops *skops) {
+  struct bpf_sock *sk;
+
+  if (skops->op == BPF_SOCK_OPS_TCP_LISTEN_CB)
+    listening_begins(skops);
+  if (skops->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB &&
+      skops->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB)
+    return 1;
+  sk = skops->sk;
+  if (!sk)
+    return 1;
+  if (skops->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
+    connection_made(skops, sk);
+  else
+    packet_came(skops, sk);
+  return 1;
+}
+
+/* --- who asks ----------------------------------------------------------------------------------- */
+
+STEP struct agent_record *record_for_name(struct bpf_sock_addr *ctx) {
+  struct agent_record *record;
+
+  if (ctx->type != SOCKET_STREAM || !ctx->sk)
+    return NULL;
+  record = believed_record_of(ctx, ctx->sk);
+  if (!record)
+    count(COUNTER_getname_toa_empty);
+  return record;
+}
+
+SEC("cgroup/getpeername4")
+int agent_getpeername4(struct bpf_sock_addr *ctx) {
+  struct agent_record *record = record_for_name(ctx);
+
+  if (!record)
+    return 1;
+  if (record->toa.family != 4) {
+    count(COUNTER_getname_toa_mismatch);
+    return 1;
+  }
+  ctx->user_ip4 = record->toa.client.word[0];
+  if (record->toa.client_port)
+    ctx->user_port = record->toa.client_port;
+  count(COUNTER_getname_toa_ok);
+  return 1;
+}
+
+SEC("cgroup/getpeername6")
+int agent_getpeername6(struct bpf_sock_addr *ctx) {
+  struct agent_record *record = record_for_name(ctx);
+
+  if (!record)
+    return 1;
+  if (record->toa.family == 6) {
+    ctx->user_ip6[0] = record->toa.client.word[0];
+    ctx->user_ip6[1] = record->toa.client.word[1];
+    ctx->user_ip6[2] = record->toa.client.word[2];
+    ctx->user_ip6[3] = record->toa.client.word[3];
+  } else { /* ::ffff:a.b.c.d, as the socket would show an IPv4 peer */
+    ctx->user_ip6[0] = 0;
+    ctx->user_ip6[1] = 0;
+    ctx->user_ip6[2] = bpf_htonl(0xffff);
+    ctx->user_ip6[3] = record->toa.client.word[0];
+  }
+  if (record->toa.client_port)
+    ctx->user_port = record->toa.client_port;
+  count(COUNTER_getname_toa_ok);
+  return 1;
+}
+
+char licence[] SEC("license") = "Dual MIT/GPL";

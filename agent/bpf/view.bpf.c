@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only
+ *
+ * The connections that have a record, for `viaduct-agent show connections`: the kernel walks the sockets of the
+ * map `connections`, in all network namespaces, and this writes a row for each. Loaded while somebody looks.
+ */
+#include "agent/bpf/maps.h"
+
+/* Of the kernel, by name: libbpf finds where these lie in the running one. */
+#define OF_THE_KERNEL __attribute__((preserve_access_index))
+
+struct seq_file;
+
+struct bpf_iter_meta {
+  struct seq_file *seq;
+} OF_THE_KERNEL;
+
+struct in6_addr {
+  union {
+    __be32 u6_addr32[4];
+  } in6_u;
+} OF_THE_KERNEL;
+
+struct sock_common {
+  __be32 skc_daddr;
+  __be32 skc_rcv_saddr;
+  __be16 skc_dport;
+  __u16 skc_num;
+  unsigned short skc_family;
+  volatile unsigned char skc_state;
+  struct in6_addr skc_v6_daddr;
+  struct in6_addr skc_v6_rcv_saddr;
+} OF_THE_KERNEL;
+
+struct sock {
+  struct sock_common __sk_common;
+} OF_THE_KERNEL;
+
+struct bpf_iter__bpf_sk_storage_map {
+  struct bpf_iter_meta *meta;
+  struct bpf_map *map;
+  struct sock *sk;
+  void *value;
+} OF_THE_KERNEL;
+
+STEP void copy_addresses(struct sock_common *from, struct agent_row *row) {
+  if (row->family == FAMILY_IP4) {
+    row->local.word[0] = from->skc_rcv_saddr;
+    row->remote.word[0] = from->skc_daddr;
+    return;
+  }
+  row->local.word[0] = from->skc_v6_rcv_saddr.in6_u.u6_addr32[0];
+  row->local.word[1] = from->skc_v6_rcv_saddr.in6_u.u6_addr32[1];
+  row->local.word[2] = from->skc_v6_rcv_saddr.in6_u.u6_addr32[2];
+  row->local.word[3] = from->skc_v6_rcv_saddr.in6_u.u6_addr32[3];
+  row->remote.word[0] = from->skc_v6_daddr.in6_u.u6_addr32[0];
+  row->remote.word[1] = from->skc_v6_daddr.in6_u.u6_addr32[1];
+  row->remote.word[2] = from->skc_v6_daddr.in6_u.u6_addr32[2];
+  row->remote.word[3] = from->skc_v6_daddr.in6_u.u6_addr32[3];
+}
+
+SEC("iter/bpf_sk_storage_map")
+int agent_view(struct bpf_iter__bpf_sk_storage_map *ctx) {
+  struct agent_record *record = ctx->value;
+  struct sock *sk = ctx->sk;
+  struct agent_row row = {};
+
+  if (!sk || !record)
+    return 0;
+  row.record = *record;
+  row.family = sk->__sk_common.skc_family;
+  row.state = sk->__sk_common.skc_state;
+  row.remote_port = sk->__sk_common.skc_dport;
+  row.local_port_host = sk->__sk_common.skc_num;
+  copy_addresses(&sk->__sk_common, &row);
+  bpf_seq_write(ctx->meta->seq, &row, sizeof row);
+  return 0;
+}
+
+char licence[] SEC("license") = "Dual MIT/GPL";

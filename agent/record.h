@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only
+ *
+ * What crosses the border between the agent's BPF programs and its daemon: the maps' keys and values, and the
+ * rows of the view of connections. No code. Addresses and ports are in network order unless a name says host.
+ */
+#ifndef VIADUCT_AGENT_RECORD_H
+#define VIADUCT_AGENT_RECORD_H
+
+#include "datapath/toa.h"
+
+#ifdef __cplusplus
+namespace viaduct::dp {
+extern "C" {
+#endif
+
+/* Raised when a map below changes its form: pinned maps of another layout are not taken over. */
+enum { AGENT_LAYOUT = 1 };
+
+enum agent_limits {
+  AGENT_MAX_SENDERS = 1024, /* prefixes of each family */
+  AGENT_MAX_MPTCP = 65536,
+};
+
+enum agent_counter {
+#define COUNTER(name, help) COUNTER_##name,
+#include "agent/counters.def"
+#undef COUNTER
+  AGENT_COUNTERS
+};
+
+/* Which packet carried the address. */
+enum agent_source { SOURCE_NONE = 0, SOURCE_SYN, SOURCE_ACK, SOURCE_DATA };
+
+/* Of a connection with a TOA option: whether it is believed, or why not. */
+enum agent_verdict {
+  VERDICT_BELIEVED = 0,
+  VERDICT_UNTRUSTED,
+  VERDICT_MALFORMED,
+  VERDICT_CONTRADICTING,
+  VERDICT_IMPLAUSIBLE,
+  VERDICT_AMBIGUOUS,
+};
+
+/* Map `connections`, in the socket. Written when the connection is made or its first data comes, read by the
+ * hooks and the view. */
+struct agent_record {
+  struct toa toa;
+  __u64 network_namespace; /* its cookie */
+  __u8 verdict;            /* enum agent_verdict */
+  __u8 source;             /* enum agent_source */
+  __u8 pad[6];
+};
+DP_STATIC_ASSERT(sizeof(struct agent_record) == 56);
+
+/* Map `waiting`, in a socket whose first data packet may bring the address. */
+struct agent_waiting {
+  __u32 flag_was_set; /* another program had asked for headers before us */
+};
+
+/* Maps `senders4`, `senders6`: whose TOA is believed. Written by the daemon. */
+struct agent_sender4 {
+  __u32 length;
+  __be32 address;
+};
+struct agent_sender6 {
+  __u32 length;
+  struct address address;
+};
+DP_STATIC_ASSERT(sizeof(struct agent_sender4) == 8);
+DP_STATIC_ASSERT(sizeof(struct agent_sender6) == 20);
+
+/* Map `by_tuple`: what an MPTCP connection's first subflow was told, since programs hold another socket. */
+struct agent_tuple {
+  __u64 network_namespace;
+  struct address local, remote;
+  __u16 local_port_host;
+  __be16 remote_port;
+  __u32 family; /* of the socket: AF_INET or AF_INET6 */
+};
+DP_STATIC_ASSERT(sizeof(struct agent_tuple) == 48);
+
+/* What the view writes for each socket of `connections`. */
+struct agent_row {
+  struct agent_record record;
+  struct address local, remote;
+  __u16 local_port_host;
+  __be16 remote_port;
+  __u16 family;
+  __u8 state; /* as in RFC 9293, by the kernel's numbers */
+  __u8 pad;
+};
+DP_STATIC_ASSERT(sizeof(struct agent_row) == 96);
+
+/* getsockopt(fd, IPPROTO_IP, 4096, ...), as toa.ko of NAT64 clouds has it. */
+enum { TOA_SO_GET_LOOKUP = 4096 };
+struct toa_nat64_peer {
+  struct address address;
+  __be16 port;
+  __u8 pad[2];
+};
+DP_STATIC_ASSERT(sizeof(struct toa_nat64_peer) == 20);
+
+#ifdef __cplusplus
+} // extern "C"
+} // namespace viaduct::dp
+#endif
+
+#endif
