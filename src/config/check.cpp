@@ -14,9 +14,7 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <net/if.h>
-#include <sys/un.h>
 
 namespace viaduct::config {
 
@@ -126,46 +124,12 @@ void check_direct(Checker &checker) {
 // --- [control] -----------------------------------------------------------------------------------
 
 void control_socket(Checker &checker, const Field &field) {
-  constexpr size_t longest = sizeof(sockaddr_un::sun_path) - 1;
-  auto what = fmt::format("an absolute path of at most {} bytes, such as "
-                          "\"/run/viaduct/control.sock\"",
-                          longest);
-  const std::string *path = read_string(checker, field, what);
-  if (path == nullptr)
-    return;
-  bool control = std::ranges::any_of(*path, [](unsigned char c) { return c < 0x20 || c == 0x7f; });
-  if (!path->starts_with('/') || path->ends_with('/') || path->size() > longest || control)
-    return expected(checker, field, what);
-  checker.config.control.socket = *path;
-}
-
-// "127.0.0.1:9464" or "[::1]:9464": no names, since they may change their meaning.
-std::optional<Listen> parse_listen(std::string_view text) {
-  size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos)
-    return std::nullopt;
-  std::string_view host = text.substr(0, colon), port = text.substr(colon + 1);
-  bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
-  if (bracketed)
-    host = host.substr(1, host.size() - 2);
-  Listen listen{host_address(host, true), 0};
-  bool is_ipv6 = listen.address.find(':') != std::string::npos;
-  auto [end, fault] = std::from_chars(port.data(), port.data() + port.size(), listen.port);
-  if (listen.address.empty() || is_ipv6 != bracketed || fault != std::errc() ||
-      end != port.data() + port.size() || listen.port == 0)
-    return std::nullopt;
-  return listen;
+  if (auto path = read_socket_path(checker, field, "/run/viaduct/control.sock"))
+    checker.config.control.socket = *path;
 }
 
 void control_metrics(Checker &checker, const Field &field) {
-  const char *what = "an address of this host and a port, such as \"127.0.0.1:9464\" or "
-                     "\"[::1]:9464\"";
-  const std::string *text = read_string(checker, field, what);
-  if (text == nullptr)
-    return;
-  checker.config.control.metrics = parse_listen(*text);
-  if (!checker.config.control.metrics)
-    expected(checker, field, what);
+  checker.config.control.metrics = read_listen(checker, field, 9464);
 }
 
 constexpr Key control_keys[] = {{"socket", control_socket}, {"metrics", control_metrics}};
@@ -198,14 +162,7 @@ Outcome parse(std::string_view text, const std::string &file) {
   check_bindings(checker);
   if (checker.problems.empty())
     return Outcome{std::move(checker.config), {}};
-  std::ranges::stable_sort(checker.problems, {}, [](const Problem &problem) {
-    return std::pair(problem.line, problem.column);
-  });
-  if (checker.more_problems)
-    checker.problems.push_back(
-        {file, 0, 0,
-         fmt::format("found more than {} problems, the rest is not shown", max_problems)});
-  return Outcome{std::nullopt, std::move(checker.problems)};
+  return Outcome{std::nullopt, in_order(std::move(checker))};
 }
 
 } // namespace viaduct::config

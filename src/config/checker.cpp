@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "config/checker.h"
 #include "config/quote.h"
+#include "config/sections.h"
 
 #include <algorithm>
+#include <charconv>
+#include <sys/un.h>
 
 namespace viaduct::config {
 
@@ -61,8 +64,8 @@ std::string alternatives(std::initializer_list<std::string_view> words) {
   return text;
 }
 
-void unknown_key(Checker &checker, const Entry &entry, const std::string &where,
-                 std::span<const Key> keys) {
+void unknown_key(Problems &checker, const Entry &entry, const std::string &where,
+                 std::span<const KnownKey> keys) {
   if (checker.problems.size() >= max_problems) {
     checker.more_problems = true;
     return;
@@ -73,8 +76,8 @@ void unknown_key(Checker &checker, const Entry &entry, const std::string &where,
   std::string_view nearest;
   size_t best = near_enough + 1;
   std::string known;
-  for (const Key &key : keys) {
-    if (key.read == nullptr)
+  for (const KnownKey &key : keys) {
+    if (key.planned)
       continue;
     known += fmt::format("{}{}", known.empty() ? "" : ", ", key.name);
     if (word.size() > max_compared)
@@ -95,53 +98,65 @@ void unknown_key(Checker &checker, const Entry &entry, const std::string &where,
 
 } // namespace
 
-void problem(Checker &checker, Position at, std::string message) {
+void problem(Problems &checker, Position at, std::string message) {
   if (checker.problems.size() < max_problems)
     checker.problems.push_back({checker.file, at.line, at.column, std::move(message)});
   else
     checker.more_problems = true;
 }
 
-void expected(Checker &checker, const Field &field, std::string_view what) {
+void expected(Problems &checker, const Field &field, std::string_view what) {
   problem(checker, field.value.at,
           fmt::format("{}: found {}, expected {}", field.name, found(field.value), what));
 }
 
-void read_table(Checker &checker, const Field &field, std::span<const Key> keys) {
+void read_entries(Problems &checker, const Field &field, std::span<const KnownKey> keys,
+                  const std::function<void(size_t key, const Field &)> &read) {
   if (field.value.kind != Kind::table)
     return expected(checker, field, "a table");
   for (const Entry &entry : field.value.entries) {
-    auto key = std::ranges::find(keys, entry.key, &Key::name);
+    auto key = std::ranges::find(keys, entry.key, &KnownKey::name);
     if (key == keys.end()) {
       unknown_key(checker, entry, field.name, keys);
       continue;
     }
     std::string name = field.name.empty() ? entry.key : fmt::format("{}.{}", field.name, entry.key);
-    if (key->read == nullptr)
+    if (key->planned)
       problem(checker, entry.at,
               fmt::format("this version does not support {} yet, take the {} out",
                           field.name.empty() ? "[[" + name + "]]" : name,
                           field.name.empty() ? "table" : "key"));
     else
-      key->read(checker, {entry.value, std::move(name), entry.at});
+      read(static_cast<size_t>(key - keys.begin()), {entry.value, std::move(name), entry.at});
   }
 }
 
-const std::string *read_string(Checker &checker, const Field &field, std::string_view what) {
+std::vector<Problem> in_order(Problems &&problems) {
+  std::vector<Problem> list = std::move(problems.problems);
+  std::ranges::stable_sort(
+      list, {}, [](const Problem &problem) { return std::pair(problem.line, problem.column); });
+  if (problems.more_problems)
+    list.push_back(
+        {problems.file, 0, 0,
+         fmt::format("found more than {} problems, the rest is not shown", max_problems)});
+  return list;
+}
+
+const std::string *read_string(Problems &checker, const Field &field, std::string_view what) {
   if (field.value.kind == Kind::string)
     return &field.value.string;
   expected(checker, field, what);
   return nullptr;
 }
 
-std::optional<bool> read_boolean(Checker &checker, const Field &field) {
+std::optional<bool> read_boolean(Problems &checker, const Field &field) {
   if (field.value.kind == Kind::boolean)
     return field.value.boolean;
   expected(checker, field, "true or false");
   return std::nullopt;
 }
 
-std::optional<int64_t> read_number(Checker &checker, const Field &field, int64_t low,
+std::optional<int64_t> read_number(Problems &checker, const Field &field, int64_t low,
                                    int64_t high) {
   const Value &value = field.value;
   if (value.kind == Kind::integer && value.integer >= low && value.integer <= high)
@@ -150,7 +165,7 @@ std::optional<int64_t> read_number(Checker &checker, const Field &field, int64_t
   return std::nullopt;
 }
 
-std::optional<size_t> read_word(Checker &checker, const Field &field,
+std::optional<size_t> read_word(Problems &checker, const Field &field,
                                 std::initializer_list<std::string_view> words,
                                 std::string_view later) {
   const std::string *word = read_string(checker, field, alternatives(words));
@@ -168,7 +183,7 @@ std::optional<size_t> read_word(Checker &checker, const Field &field,
   return std::nullopt;
 }
 
-std::vector<Field> read_list(Checker &checker, const Field &field, size_t most,
+std::vector<Field> read_list(Problems &checker, const Field &field, size_t most,
                              std::string_view what) {
   std::vector<Field> items;
   if (field.value.kind != Kind::list || field.value.items.empty()) {
@@ -190,7 +205,7 @@ namespace {
 
 // A host's address with its subnet's length is the likeliest slip: it gets its own words.
 template <typename Prefix, typename Address>
-std::optional<Prefix> read_prefix(Checker &checker, const Field &field, std::string_view what,
+std::optional<Prefix> read_prefix(Problems &checker, const Field &field, std::string_view what,
                                   std::string_view any) {
   const std::string *text = read_string(checker, field, what);
   if (text == nullptr)
@@ -211,12 +226,64 @@ std::optional<Prefix> read_prefix(Checker &checker, const Field &field, std::str
 
 } // namespace
 
-std::optional<Prefix6> read_prefix6(Checker &checker, const Field &field, std::string_view what) {
+std::optional<Prefix6> read_prefix6(Problems &checker, const Field &field, std::string_view what) {
   return read_prefix<Prefix6, Ipv6>(checker, field, what, "::");
 }
 
-std::optional<Prefix4> read_prefix4(Checker &checker, const Field &field, std::string_view what) {
+std::optional<Prefix4> read_prefix4(Problems &checker, const Field &field, std::string_view what) {
   return read_prefix<Prefix4, Ipv4>(checker, field, what, "0.0.0.0");
+}
+
+// --- [control] -----------------------------------------------------------------------------------
+
+std::optional<std::string> read_socket_path(Problems &checker, const Field &field,
+                                            std::string_view example) {
+  constexpr size_t longest = sizeof(sockaddr_un::sun_path) - 1;
+  auto what = fmt::format("an absolute path of at most {} bytes, such as \"{}\"", longest, example);
+  const std::string *path = read_string(checker, field, what);
+  if (path == nullptr)
+    return std::nullopt;
+  bool control = std::ranges::any_of(*path, [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+  if (!path->starts_with('/') || path->ends_with('/') || path->size() > longest || control) {
+    expected(checker, field, what);
+    return std::nullopt;
+  }
+  return *path;
+}
+
+namespace {
+
+// "127.0.0.1:9464" or "[::1]:9464": no names, since they may change their meaning.
+std::optional<Listen> parse_listen(std::string_view text) {
+  size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos)
+    return std::nullopt;
+  std::string_view host = text.substr(0, colon), port = text.substr(colon + 1);
+  bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
+  if (bracketed)
+    host = host.substr(1, host.size() - 2);
+  Listen listen{host_address(host, true), 0};
+  bool is_ipv6 = listen.address.find(':') != std::string::npos;
+  auto [end, fault] = std::from_chars(port.data(), port.data() + port.size(), listen.port);
+  if (listen.address.empty() || is_ipv6 != bracketed || fault != std::errc() ||
+      end != port.data() + port.size() || listen.port == 0)
+    return std::nullopt;
+  return listen;
+}
+
+} // namespace
+
+std::optional<Listen> read_listen(Problems &checker, const Field &field, uint16_t example) {
+  auto what = fmt::format("an address of this host and a port, such as \"127.0.0.1:{}\" or "
+                          "\"[::1]:{}\"",
+                          example, example);
+  const std::string *text = read_string(checker, field, what);
+  if (text == nullptr)
+    return std::nullopt;
+  auto listen = parse_listen(*text);
+  if (!listen)
+    expected(checker, field, what);
+  return listen;
 }
 
 } // namespace viaduct::config

@@ -24,6 +24,8 @@ const char *file_type(mode_t mode) {
   return "a device";
 }
 
+} // namespace
+
 Result<std::string> read_file(const std::string &path) {
   // O_NONBLOCK: opening a pipe that nobody writes to must not hang.
   Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
@@ -49,8 +51,6 @@ Result<std::string> read_file(const std::string &path) {
   }
   return text;
 }
-
-} // namespace
 
 Outcome load(const std::string &path) {
   auto text = read_file(path);

@@ -13,6 +13,21 @@
 
 namespace viaduct::config {
 
+struct Checker : Problems {
+  Config config;                     // filled in as the values turn out good
+  Position direct_at;                // where nvi.direct stands
+  PoolAddress pool_entry;            // the entry of pool4 that is being read
+  std::optional<Prefix6> map_inside; // of the map that is being read
+  std::optional<Prefix4> map_outside;
+  struct MapPlace {
+    Position inside, outside;
+  } map_place;                      // of the map that is being read
+  std::vector<MapPlace> map_places; // of each of config.maps
+  StaticBinding binding;            // that is being read
+  std::vector<Position> outsides;   // of each of config.bindings
+};
+using Key = KeyOf<Checker>;
+
 void nat64(Checker &checker, const Field &field);
 void static_rules(Checker &checker, const Field &field);
 void dns64(Checker &checker, const Field &field);

@@ -52,4 +52,7 @@ std::variant<Value, Problem> read_tree(std::string_view text, const std::string 
 // that a recursive parser would run out of stack.
 std::optional<Problem> check_bounds(std::string_view text, const std::string &file);
 
+// A regular file's bytes, of sane size.
+Result<std::string> read_file(const std::string &path);
+
 } // namespace viaduct::config
