@@ -37,6 +37,13 @@ using Handler = std::function<Result<std::unique_ptr<Answer>>(const std::string 
 // The short answers.
 std::unique_ptr<Answer> no_items();
 std::unique_ptr<Answer> one_item(nlohmann::json item);
-Error unknown_command(const std::string &command);
+inline constexpr const char *commands_of_viaductd =
+    "status, sessions, bindings, pools, maps, counters, clear, trace, monitor, reload and version";
+Error unknown_command(const std::string &command, const char *known = commands_of_viaductd);
+
+// Which daemon this program is, or asks: the words of this library's errors. Set at a program's
+// start, or not at all.
+void set_daemon_name(const char *name);
+const char *daemon_name();
 
 } // namespace viaduct::control

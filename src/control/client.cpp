@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "control/client.h"
 
+#include "control/answer.h"
+
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -37,21 +39,23 @@ Error connect_error(const std::string &path, int number) {
   case ENOENT:
   case ECONNREFUSED:
   case ENOTDIR:
-    return error("nothing listens on {}: viaductd is not running, or listens elsewhere (--socket)",
-                 path);
+    return error("nothing listens on {}: {} is not running, or listens elsewhere (--socket)", path,
+                 daemon_name());
   case EACCES:
   case EPERM:
     return error("no permission for {}: {}", path, who_may(path));
   case EAGAIN:
-    return error("viaductd does not take connections on {}: it is overloaded or stuck", path);
+    return error("{} does not take connections on {}: it is overloaded or stuck", daemon_name(),
+                 path);
   default:
     return system_error("cannot connect to " + path, number);
   }
 }
 
 Error malformed() {
-  return error("the answer is not what docs/control-protocol.md says: is it viaductd that listens "
-               "there, and of this version?");
+  return error("the answer is not what docs/control-protocol.md says: is it {} that listens "
+               "there, and of this version?",
+               daemon_name());
 }
 
 } // namespace
@@ -82,10 +86,10 @@ Result<void> Client::wait(short events) {
   pollfd watched{fd_.get(), events, 0};
   int count = poll(&watched, 1, static_cast<int>(patience_.count()));
   if (count == 0)
-    return error("viaductd did not answer within {} seconds",
+    return error("{} did not answer within {} seconds", daemon_name(),
                  std::chrono::duration_cast<std::chrono::seconds>(patience_).count());
   if (count < 0 && errno != EINTR)
-    return system_error("cannot wait for viaductd", errno);
+    return system_error(fmt::format("cannot wait for {}", daemon_name()), errno);
   return {};
 }
 
@@ -102,7 +106,7 @@ Result<void> Client::ask(const std::string &command, json more) {
     } else if (errno == EPIPE || errno == ECONNRESET) {
       return {}; // refused at the door: the reason can still be read
     } else if (errno != EINTR) {
-      return system_error("cannot send to viaductd", errno);
+      return system_error(fmt::format("cannot send to {}", daemon_name()), errno);
     }
   }
   return {};
@@ -127,12 +131,13 @@ Result<std::string> Client::line() {
     if (length > 0) {
       input_.append(buffer.data(), static_cast<size_t>(length));
     } else if (length == 0 || errno == ECONNRESET) {
-      return error("viaductd closed the connection before the answer was whole: see its log");
+      return error("{} closed the connection before the answer was whole: see its log",
+                   daemon_name());
     } else if (errno == EAGAIN) {
       if (auto ready = wait(POLLIN); !ready)
         return ready.failure();
     } else if (errno != EINTR) {
-      return system_error("cannot read from viaductd", errno);
+      return system_error(fmt::format("cannot read from {}", daemon_name()), errno);
     }
   }
 }

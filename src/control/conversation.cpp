@@ -10,6 +10,8 @@ namespace {
 
 using nlohmann::json;
 
+const char *name_of_daemon = "viaductd";
+
 // Text that is not UTF-8 (a file name may be anything) must not end the daemon by an exception.
 std::string to_text(const json &value) {
   return value.dump(-1, ' ', false, json::error_handler_t::replace);
@@ -46,10 +48,16 @@ std::unique_ptr<Answer> one_item(json item) {
   return std::make_unique<Short>(std::move(item));
 }
 
-Error unknown_command(const std::string &command) {
-  return error("unknown command {}: this viaductd knows status, sessions, bindings, pools, "
-               "maps, counters, clear, trace, monitor, reload and version",
-               quoted(command));
+Error unknown_command(const std::string &command, const char *known) {
+  return error("unknown command {}: this {} knows {}", quoted(command), daemon_name(), known);
+}
+
+void set_daemon_name(const char *name) {
+  name_of_daemon = name;
+}
+
+const char *daemon_name() {
+  return name_of_daemon;
 }
 
 Result<Request> parse_request(std::string_view line) {

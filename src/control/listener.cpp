@@ -5,6 +5,8 @@
 // and bind happen under a lock on the directory, which needs no lock file that could stay behind.
 #include "control/listener.h"
 
+#include "control/answer.h"
+
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
@@ -56,7 +58,8 @@ Result<Fd> lock_directory(const std::string &directory) {
     if (errno != EWOULDBLOCK && errno != EINTR)
       return system_error("cannot lock " + directory, errno);
     if (tries == 100)
-      return error("another program holds a lock on {}: is another viaductd starting?", directory);
+      return error("another program holds a lock on {}: is another {} starting?", directory,
+                   daemon_name());
     usleep(10'000);
   }
   return fd;
@@ -74,13 +77,15 @@ Result<void> clear_path(const std::string &path, const sockaddr_un &address) {
     return system_error("cannot make a socket", errno);
   if (connect(probe.get(), reinterpret_cast<const sockaddr *>(&address), sizeof address) == 0 ||
       errno == EAGAIN) // its queue is full: alive and busy
-    return error("another viaductd listens on {}: stop it, or set [control] socket", path);
+    return error("another {} listens on {}: stop it, or set [control] socket", daemon_name(), path);
   if (errno == EPROTOTYPE)
     return error("another program listens on {}: set [control] socket to another path", path);
   if (errno != ECONNREFUSED)
     return system_error("cannot tell whether somebody listens on " + path, errno);
   if (unlink(path.c_str()) < 0)
-    return system_error("cannot remove the socket that a dead viaductd left, " + path, errno);
+    return system_error(
+        fmt::format("cannot remove the socket that a dead {} left, {}", daemon_name(), path),
+        errno);
   return {};
 }
 

@@ -81,8 +81,8 @@ void Server::admit(Fd socket) {
   int fd = socket.get();
   if (clients_.size() >= limits_.connections) {
     std::string refusal =
-        fmt::format("{{\"error\":\"viaductd has {} control connections already: try again\"}}\n",
-                    limits_.connections);
+        fmt::format("{{\"error\":\"{} has {} control connections already: try again\"}}\n",
+                    daemon_name(), limits_.connections);
     // A new socket's buffer takes a line; if not, the client sees the end without a reason.
     (void)send(fd, refusal.data(), refusal.size(), MSG_NOSIGNAL);
     return;

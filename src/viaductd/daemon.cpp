@@ -5,11 +5,11 @@
 #include "base/version.h"
 #include "control/requests.h"
 #include "control/trace.h"
+#include "log/log.h"
 #include "metrics/metrics.h"
 #include "nvi/egress.h"
 #include "nvi/plan.h"
 #include "tables/steering.h"
-#include "viaductd/log.h"
 #include "viaductd/policy.h"
 
 #include <algorithm>

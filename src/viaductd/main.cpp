@@ -7,8 +7,8 @@
 // configuration.
 #include "base/version.h"
 #include "config/config.h"
+#include "log/log.h"
 #include "viaductd/daemon.h"
-#include "viaductd/log.h"
 
 #include <CLI/CLI.hpp>
 
@@ -26,7 +26,7 @@ int serve(const std::string &path) {
       std::cerr << "viaductd: " << problem.text() << '\n';
     return 2;
   }
-  viaduct::log::setup();
+  viaduct::log::setup("viaductd");
   std::signal(SIGPIPE, SIG_IGN); // a client that goes away is an error of its write, not our end
   viaduct::Daemon daemon(path, std::move(*outcome.config));
   auto done = daemon.start();

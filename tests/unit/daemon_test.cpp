@@ -2,7 +2,7 @@
 //
 // The daemon's pure parts: the policy that the data path reads, which sessions outlive a change of
 // it, and what a line of the log looks like.
-#include "viaductd/log.h"
+#include "log/log.h"
 #include "viaductd/policy.h"
 
 #include "lib/addresses.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "viaductd/log.h"
+#include "log/log.h"
 
 #include <algorithm>
 #include <array>
@@ -92,8 +92,8 @@ std::string line(std::string_view event, std::initializer_list<Field> fields) {
   return out;
 }
 
-void setup() {
-  auto logger = spdlog::stderr_logger_mt("viaductd");
+void setup(const char *program) {
+  auto logger = spdlog::stderr_logger_mt(program);
   if (std::getenv("JOURNAL_STREAM") != nullptr) {
     auto formatter = std::make_unique<spdlog::pattern_formatter>();
     formatter->add_flag<Priority>('*').set_pattern("%*%v");

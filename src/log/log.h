@@ -21,7 +21,7 @@ struct Field {
   std::string value;
 };
 
-void setup();
+void setup(const char *program);
 void info(std::string_view event, std::initializer_list<Field> fields = {});
 void warning(std::string_view event, std::initializer_list<Field> fields = {});
 void failure(std::string_view event, std::initializer_list<Field> fields = {});
