@@ -55,6 +55,8 @@ std::string reason_advice(std::string_view causes, std::string_view advice);
 
 // "viaduct: MESSAGE" on standard error, on one line and without control characters.
 void complain(std::string_view message);
+// For another program than viaduct.
+void set_program_name(const char *name);
 
 void check_options(CLI::App &app, Options &options);
 int check(const Options &options);

@@ -15,6 +15,7 @@ namespace {
 using nlohmann::json;
 
 constexpr size_t rows_per_block = 1000;
+const char *program = "viaduct";
 
 } // namespace
 
@@ -62,8 +63,12 @@ std::string text(const json &item, const char *outer, const char *name) {
   return object.is_object() ? text(object, name) : "?";
 }
 
+void set_program_name(const char *name) {
+  program = name;
+}
+
 void complain(std::string_view message) {
-  std::string line = "viaduct: " + printable(message) + "\n";
+  std::string line = fmt::format("{}: {}\n", program, printable(message));
   (void)fwrite(line.data(), 1, line.size(), stderr);
 }
 

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: MIT
+#include "agent/config.h"
+
+#include "agent/record.h"
+#include "config/checker.h"
+#include "config/quote.h"
+#include "config/tree.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+namespace viaduct::agent {
+
+namespace {
+
+using config::expected;
+using config::Field;
+using config::problem;
+
+struct Reader : config::Problems {
+  Config config;
+};
+using Key = config::KeyOf<Reader>;
+
+constexpr size_t max_kinds = 64;
+constexpr size_t longest_path = 4096;
+
+struct KnownKind {
+  Kind kind;
+  std::string_view vendors;
+};
+
+constexpr KnownKind known_kinds[] = {
+    {{254, 8}, "LVS FULLNAT, DPVS, Alibaba, Huawei"},
+    {{254, 16}, "ByteDance, with the virtual address"},
+    {{254, 20}, "DPVS IPv6 and NAT64"},
+    {{253, 20}, "Alibaba LVS IPv6, Tencent NAT64"},
+    {{200, 8}, "Tencent, UCloud, JD, the first LVS FULLNAT"},
+    {{28, 7}, "Akamai, Alibaba CDN, without a port"},
+    {{28, 19}, "Alibaba CDN IPv6, without a port"},
+    {{252, 8}, "older UCloud"},
+    {{253, 8}, "UCloud"},
+};
+
+struct OtherMeaning {
+  Kind kind;
+  const char *what;
+};
+
+// Options that go with a TOA and look like one: taken for it they would give a wrong address.
+constexpr OtherMeaning other_meanings[] = {
+    {{202, 8}, "the virtual address of TencentOS, not the client's"},
+    {{250, 8}, "the virtual address of Alibaba's vtoa, not the client's"},
+    {{252, 20}, "Alibaba's vtoa, whose layout this version does not read"},
+};
+
+// What TCP itself uses (IANA's list of TCP option kinds).
+constexpr uint8_t tcp_kinds[] = {0, 1, 2, 3, 4, 5, 8, 19, 29, 30, 34};
+
+constexpr uint8_t lengths_with_a_meaning[] = {dp::TOA_LENGTH_CDN4, dp::TOA_LENGTH_IP4,
+                                              dp::TOA_LENGTH_IP4_VIRTUAL, dp::TOA_LENGTH_CDN6,
+                                              dp::TOA_LENGTH_IP6};
+
+template <typename List, typename Value> bool has(const List &list, const Value &value) {
+  return std::ranges::find(list, value) != std::end(list);
+}
+
+// --- [agent] -------------------------------------------------------------------------------------
+
+constexpr const char *a_sender = "a prefix or address such as \"192.0.2.0/24\" or \"2001:db8::1\", "
+                                 "or \"any\"";
+
+void one_sender(Reader &reader, const Field &field) {
+  const std::string *text = config::read_string(reader, field, a_sender);
+  if (text == nullptr)
+    return;
+  if (*text == "any") {
+    reader.config.any_sender = true;
+  } else if (auto four = Ipv4::parse(*text)) {
+    reader.config.senders4.push_back({*four, 32});
+  } else if (auto six = Ipv6::parse(*text)) {
+    reader.config.senders6.push_back({*six, 128});
+  } else if (text->find(':') != std::string::npos) {
+    if (auto prefix = config::read_prefix6(reader, field, a_sender))
+      reader.config.senders6.push_back(*prefix);
+  } else if (auto prefix = config::read_prefix4(reader, field, a_sender)) {
+    reader.config.senders4.push_back(*prefix);
+  }
+}
+
+template <typename List> void sort_and_unique(List &list) {
+  std::ranges::sort(list);
+  auto rest = std::ranges::unique(list);
+  list.erase(rest.begin(), rest.end());
+}
+
+void senders(Reader &reader, const Field &field) {
+  if (field.value.kind == config::Kind::list && field.value.items.empty())
+    return; // nobody, as by default
+  for (const Field &item : config::read_list(reader, field, dp::AGENT_MAX_SENDERS,
+                                             "a list of prefixes such as [\"192.0.2.0/24\"]"))
+    one_sender(reader, item);
+  Config &config = reader.config;
+  if (config.any_sender) {
+    config.senders4 = {Prefix4{}};
+    config.senders6 = {Prefix6{}};
+  }
+  sort_and_unique(config.senders4);
+  sort_and_unique(config.senders6);
+}
+
+std::optional<Kind> parse_kind(std::string_view text) {
+  size_t slash = text.find('/');
+  if (slash == std::string_view::npos)
+    return std::nullopt;
+  Kind kind;
+  const char *middle = text.data() + slash, *last = text.data() + text.size();
+  auto [end, fault] = std::from_chars(text.data(), middle, kind.kind);
+  auto [end2, fault2] = std::from_chars(middle + 1, last, kind.length);
+  bool whole = fault == std::errc() && end == middle && fault2 == std::errc() && end2 == last;
+  return whole ? std::optional(kind) : std::nullopt;
+}
+
+void one_kind(Reader &reader, const Field &field) {
+  const char *what = "an option's kind and length such as \"254/8\"";
+  const std::string *text = config::read_string(reader, field, what);
+  if (text == nullptr)
+    return;
+  auto kind = parse_kind(*text);
+  if (!kind)
+    return expected(reader, field, what);
+  auto refuse = [&](std::string_view why) {
+    problem(reader, field.value.at,
+            fmt::format("{}: found {}, which {}", field.name, config::quoted(*text), why));
+  };
+  if (has(tcp_kinds, kind->kind))
+    return refuse("is a kind of TCP itself, expected one that TCP does not use, such as \"254/8\"");
+  if (!has(lengths_with_a_meaning, kind->length))
+    return refuse("has a length without a meaning, expected 7, 8, 16, 19 or 20");
+  for (const auto &other : other_meanings)
+    if (other.kind == *kind)
+      return refuse(fmt::format("holds {}, expected another", other.what));
+  reader.config.kinds.push_back(*kind);
+}
+
+void kinds(Reader &reader, const Field &field) {
+  reader.config.kinds.clear();
+  for (const Field &item : config::read_list(reader, field, max_kinds,
+                                             "a list of kinds such as [\"254/8\", \"254/20\"]"))
+    one_kind(reader, item);
+  sort_and_unique(reader.config.kinds);
+}
+
+void nat64_getsockopt(Reader &reader, const Field &field) {
+  if (auto value = config::read_boolean(reader, field))
+    reader.config.nat64_getsockopt = *value;
+}
+
+void udp_ports(Reader &reader, const Field &field) {
+  if (field.value.kind != config::Kind::list)
+    return expected(reader, field, "a list of interfaces, empty in this version");
+  if (!field.value.items.empty())
+    problem(reader, field.value.at,
+            fmt::format("this version does not support {} yet, expected an empty list or no key",
+                        field.name));
+}
+
+void cgroup(Reader &reader, const Field &field) {
+  const char *what = "the absolute path of a folder of cgroup v2, such as "
+                     "\"/sys/fs/cgroup/system.slice\"";
+  const std::string *path = config::read_string(reader, field, what);
+  if (path == nullptr)
+    return;
+  bool control = std::ranges::any_of(*path, [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+  if (!path->starts_with('/') || path->size() > longest_path || control)
+    return expected(reader, field, what);
+  reader.config.cgroup = *path;
+}
+
+constexpr Key agent_keys[] = {{"senders", senders},
+                              {"kinds", kinds},
+                              {"nat64_getsockopt", nat64_getsockopt},
+                              {"udp_ports", udp_ports},
+                              {"cgroup", cgroup}};
+
+void agent_table(Reader &reader, const Field &field) {
+  config::read_table(reader, field, agent_keys);
+}
+
+// --- [control] -----------------------------------------------------------------------------------
+
+void control_socket(Reader &reader, const Field &field) {
+  if (auto path = config::read_socket_path(reader, field, "/run/viaduct-agent/control.sock"))
+    reader.config.socket = *path;
+}
+
+void control_metrics(Reader &reader, const Field &field) {
+  reader.config.metrics = config::read_listen(reader, field, 9465);
+}
+
+constexpr Key control_keys[] = {{"socket", control_socket}, {"metrics", control_metrics}};
+
+void control_table(Reader &reader, const Field &field) {
+  config::read_table(reader, field, control_keys);
+}
+
+constexpr Key root_keys[] = {{"agent", agent_table}, {"control", control_table}};
+
+} // namespace
+
+std::string Kind::text() const {
+  return fmt::format("{}/{}", kind, length);
+}
+
+std::string_view vendors_of(const Kind &kind) {
+  const auto *found = std::ranges::find(known_kinds, kind, &KnownKind::kind);
+  return found == std::end(known_kinds) ? std::string_view() : found->vendors;
+}
+
+Outcome parse(std::string_view text, const std::string &file) {
+  auto tree = config::read_tree(text, file);
+  if (auto *fault = std::get_if<config::Problem>(&tree))
+    return Outcome{std::nullopt, {std::move(*fault)}};
+  Reader reader;
+  reader.file = file;
+  config::read_table(reader, {std::get<config::Value>(tree), "", {1, 1}}, root_keys);
+  if (reader.problems.empty())
+    return Outcome{std::move(reader.config), {}};
+  return Outcome{std::nullopt, config::in_order(std::move(reader))};
+}
+
+Outcome load(const std::string &path) {
+  auto text = config::read_file(path);
+  if (!text)
+    return Outcome{std::nullopt, {config::Problem{path, 0, 0, text.failure().message}}};
+  return parse(*text, path);
+}
+
+std::vector<std::string> warnings(const Config &config) {
+  if (config.any_sender)
+    return {"[agent] senders has \"any\": whoever can open a connection chooses the address that "
+            "programs see"};
+  if (config.senders4.empty() && config.senders6.empty())
+    return {"[agent] senders is empty: no TOA is believed"};
+  return {};
+}
+
+} // namespace viaduct::agent

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT
+//
+// viaduct-agent doctor: what of this machine helps or hinders the agent, a line for each check. It
+// looks and changes nothing, works without a running agent, and probes the kernel by loading the
+// programs instead of comparing versions.
+#include "agent/cgroup.h"
+#include "agent/commands.h"
+#include "agent/probe.h"
+#include "cli/command.h"
+#include "cli/output.h"
+#include "control/client.h"
+
+#include <fstream>
+#include <linux/magic.h>
+#include <sstream>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+namespace viaduct::agent {
+
+namespace {
+
+using nlohmann::json;
+
+enum class Level { ok, warn, fail };
+
+struct Finding {
+  const char *check;
+  Level level = Level::ok;
+  std::string text;
+  std::string advice;
+};
+
+bool exists(const char *path) {
+  struct stat status {};
+  return stat(path, &status) == 0;
+}
+
+Finding agent_runs(const Options &options, json &status) {
+  auto client = control::Client::connect(options.socket, std::chrono::seconds(5));
+  auto asked = client ? client->ask("status") : Result<void>(client.failure());
+  if (asked)
+    if (auto item = client->next(); item && *item)
+      status = **item;
+  if (status.is_object())
+    return {"agent", Level::ok, "runs, version " + cli::text(status, "version"), ""};
+  return {"agent", Level::fail, asked ? "gives no status" : asked.failure().message,
+          "start viaduct-agent run --config FILE"};
+}
+
+Finding senders(const json &status) {
+  const json &list = cli::member(status, "senders");
+  if (list.is_array() && list.empty())
+    return {"senders", Level::warn, "none: no TOA is believed",
+            "name the load balancers' addresses in [agent] senders"};
+  if (list.is_array() && list == json::array({"any"}))
+    return {"senders", Level::warn, "any: whoever connects chooses the address programs see",
+            "name the load balancers' addresses in [agent] senders"};
+  return {"senders", Level::ok, fmt::format("{} prefixes", list.size()), ""};
+}
+
+Finding older_listeners(const json &status) {
+  const json &list = cli::member(status, "older_listeners");
+  if (!list.is_array() || list.empty())
+    return {"listeners", Level::ok, "none is known to be older than the agent", ""};
+  std::string ends;
+  for (const json &end : list)
+    ends += " " + cli::text(end);
+  return {"listeners", Level::warn,
+          "older than the agent, so that a TOA only in the SYN is missed:" + ends,
+          "restart their programs, if the sender adds TOA to nothing but the SYN"};
+}
+
+Finding program(const char *check, const Result<void> &loaded, const char *without) {
+  if (loaded)
+    return {check, Level::ok, "the kernel takes it", ""};
+  return {check, Level::fail, loaded.failure().message, without};
+}
+
+Finding cgroups() {
+  std::ifstream file("/proc/self/mountinfo");
+  std::stringstream text;
+  text << file.rdbuf();
+  std::string path = cgroup2_in(text.str());
+  if (path.empty())
+    return {"cgroup", Level::ok, "version 2 is mounted nowhere, the agent mounts it for itself",
+            ""};
+  return {"cgroup", Level::ok, "version 2 at " + path, ""};
+}
+
+Finding bpf_file_system() {
+  struct statfs facts {};
+  bool there = statfs("/sys/fs/bpf", &facts) == 0 &&
+               static_cast<unsigned long>(facts.f_type) == BPF_FS_MAGIC;
+  return {"bpf_fs", Level::ok,
+          there ? "mounted at /sys/fs/bpf" : "not mounted at /sys/fs/bpf, the agent mounts it", ""};
+}
+
+Finding old_module() {
+  if (exists("/sys/module/toa") || exists("/proc/net/toa_stats"))
+    return {"toa_ko", Level::warn, "the kernel module toa is loaded, and answers first",
+            "rmmod toa, and take it out of /etc/modules-load.d"};
+  return {"toa_ko", Level::ok, "not loaded", ""};
+}
+
+Finding other_programs() {
+  auto others = programs_beside_ours();
+  if (!others)
+    return {"beside", Level::warn, others.failure().message, "run doctor as root"};
+  if (!others->exclusive.empty())
+    return {"beside", Level::fail,
+            "a program is attached in a way that allows no other: " + others->exclusive,
+            "have its owner attach it with BPF_F_ALLOW_MULTI"};
+  return {"beside", Level::ok, others->text.empty() ? "no other program" : others->text, ""};
+}
+
+const char *name_of(Level level) {
+  return level == Level::ok ? "ok" : level == Level::warn ? "warn" : "fail";
+}
+
+} // namespace
+
+int doctor(const Options &options) {
+  json status;
+  std::vector<Finding> findings = {agent_runs(options, status)};
+  if (status.is_object()) {
+    findings.push_back(senders(status));
+    findings.push_back(older_listeners(status));
+  }
+  findings.push_back(program("hooks", probe_hooks(), "nothing works without it: a newer kernel"));
+  findings.push_back(program("getsockopt", probe_getsockopt(), "getsockopt 4096 is not served"));
+  findings.push_back(program("view", probe_view(), "show connections does not work"));
+  findings.push_back(cgroups());
+  findings.push_back(bpf_file_system());
+  findings.push_back(other_programs());
+  findings.push_back(old_module());
+
+  cli::Output output;
+  cli::JsonArray array(output);
+  Level worst = Level::ok;
+  for (const Finding &found : findings) {
+    worst = std::max(worst, found.level);
+    if (options.json) {
+      array.item({{"check", found.check},
+                  {"level", name_of(found.level)},
+                  {"text", found.text},
+                  {"advice", found.advice}});
+      continue;
+    }
+    output.write(fmt::format("{:<5} {:<12} {}\n", name_of(found.level), found.check,
+                             cli::printable(found.text)));
+    if (!found.advice.empty() && found.level != Level::ok)
+      output.write(fmt::format("{:<18} {}\n", "", "do: " + cli::printable(found.advice)));
+  }
+  if (options.json)
+    array.end();
+  return output.finish(worst == Level::fail   ? cli::exit_sick
+                       : worst == Level::warn ? cli::exit_worrying
+                                              : cli::exit_good);
+}
+
+} // namespace viaduct::agent

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+//
+// The BPF programs of agent/bpf: loaded, given the maps and links that a predecessor has left, or
+// attached anew, and told the configuration. Programs and maps outlive the agent that leaves them.
+#pragma once
+
+#include "agent/cgroup.h"
+#include "agent/config.h"
+#include "agent/pins.h"
+#include "agent/record.h"
+#include "base/fd.h"
+#include "base/result.h"
+
+#include <array>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+struct bpf_link;
+struct bpf_map;
+struct bpf_program;
+struct toa_hooks;
+struct toa_getsockopt;
+
+namespace viaduct::agent {
+
+using PerCpu = std::vector<std::array<uint64_t, dp::AGENT_COUNTERS>>;
+
+class Hooks {
+public:
+  // Attached when it returns, and as the configuration says.
+  static Result<std::unique_ptr<Hooks>> start(const Config &config);
+  // Detaches all and takes away what is pinned, unless leave() was called.
+  ~Hooks();
+  Hooks(const Hooks &) = delete;
+  Hooks &operator=(const Hooks &) = delete;
+
+  // Senders, kinds and getsockopt 4096; the cgroup stays.
+  Result<void> apply(const Config &config);
+  void leave() { leaving_ = true; }
+
+  const std::string &cgroup() const { return cgroup_.path(); }
+  bool adopted() const { return adopted_; }         // a predecessor's connections are known
+  bool lost_layout() const { return lost_layout_; } // they were of another layout
+  const std::string &why_mortal() const { return why_mortal_; } // not empty: nothing is pinned
+  const std::string &why_no_getsockopt() const { return why_no_getsockopt_; }
+
+  PerCpu counters() const; // in the order of processors, those that can be
+  std::map<uint8_t, uint64_t> by_kind() const;
+  int connections() const; // the map
+
+private:
+  explicit Hooks(Cgroup cgroup) : cgroup_(std::move(cgroup)) {}
+  Result<void> load();
+  Result<void> adopt_maps(const std::vector<bpf_map *> &maps);
+  Result<void> pin_maps();
+  Result<void> attach(const bpf_program *program, const char *name, bpf_link *&link);
+  Result<void> attach_all();
+  Result<void> serve_getsockopt(bool wanted);
+  Result<void> set_senders(const Config &config);
+  Result<void> set_kinds(const Config &config);
+
+  Cgroup cgroup_;
+  std::unique_ptr<Pins> pins_;
+  toa_hooks *skeleton_ = nullptr;
+  toa_getsockopt *getsockopt_ = nullptr;
+  std::array<bpf_link *, 3> links_{};
+  bpf_link *getsockopt_link_ = nullptr;
+  std::string why_mortal_, why_no_getsockopt_;
+  bool adopted_ = false;
+  bool lost_layout_ = false;
+  bool leaving_ = true; // until all is attached: what a predecessor left stays
+};
+
+} // namespace viaduct::agent

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+//
+// What `show` gets to see: items of JSON, as docs/control-protocol.md has answers.
+#pragma once
+
+#include "agent/config.h"
+#include "agent/hooks.h"
+#include "control/answer.h"
+
+#include <memory>
+#include <string>
+
+namespace viaduct::agent {
+
+// One item for each connection that had a TOA option, pulled from the kernel as the client reads.
+Result<std::unique_ptr<control::Answer>> connections_answer(int connections_map);
+
+nlohmann::json row_item(const dp::agent_row &row);
+
+// One item for each counter: name, value, what it counts, and its parts by processor.
+std::unique_ptr<control::Answer> counters_answer(const PerCpu &counts,
+                                                 const std::map<uint8_t, uint64_t> &by_kind);
+
+// The metrics of Prometheus.
+struct Facts {
+  double uptime_seconds = 0;
+  PerCpu counters;
+  std::map<uint8_t, uint64_t> by_kind;
+  bool getsockopt = false;
+};
+std::string exposition(const Facts &facts);
+
+} // namespace viaduct::agent
