@@ -162,8 +162,8 @@ int toa_stats(const Options &options) {
     std::string line;
     if (!header) {
       line.append(34, ' ');
-      for (size_t i = 0; i < parts.size(); i++)
-        line += fmt::format("CPU{}       ", i);
+      for (const json &processor : cli::member(item, "processors"))
+        line += fmt::format("CPU{}       ", cli::text(processor));
       line += '\n';
       header = true;
     }

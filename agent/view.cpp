@@ -10,6 +10,7 @@
 #include <bpf/libbpf.h>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <toa_view.skel.h>
 #include <vector>
 
@@ -53,6 +54,26 @@ std::string socket_end(uint16_t family, const dp::address &address, uint16_t por
   if (mapped)
     return endpoint_text(Ipv4::from_network_order(address.word[3]), port);
   return endpoint_text(Ipv6::from_bytes(address.byte), port);
+}
+
+// "0-3,8": what /sys/devices/system/cpu/online says; all, where it says nothing.
+std::vector<size_t> online_processors(size_t all) {
+  std::ifstream file("/sys/devices/system/cpu/online");
+  std::vector<size_t> online;
+  size_t first = 0;
+  while (file >> first) {
+    size_t last = first;
+    if (file.peek() == '-' && file.get() == '-' && !(file >> last))
+      break;
+    for (size_t i = first; i <= last && i < all; i++)
+      online.push_back(i);
+    if (file.get() != ',')
+      break;
+  }
+  if (online.empty())
+    for (size_t i = 0; i < all; i++)
+      online.push_back(i);
+  return online;
 }
 
 class Connections : public control::Answer {
@@ -169,16 +190,18 @@ Result<std::unique_ptr<control::Answer>> connections_answer(int connections_map)
 std::unique_ptr<control::Answer> counters_answer(const PerCpu &counts,
                                                  const std::map<uint8_t, uint64_t> &by_kind) {
   std::vector<json> items;
+  const std::vector<size_t> online = online_processors(counts.size());
   for (size_t i = 0; i < dp::AGENT_COUNTERS; i++) {
     uint64_t sum = 0;
-    json parts = json::array();
-    for (const auto &processor : counts) {
+    for (const auto &processor : counts)
       sum += processor[i];
-      parts.push_back(processor[i]);
-    }
+    json parts = json::array();
+    for (size_t processor : online)
+      parts.push_back(counts[processor][i]);
     items.push_back({{"name", counter_texts[i].name},
                      {"value", sum},
                      {"help", counter_texts[i].help},
+                     {"processors", online},
                      {"by_processor", parts}});
   }
   for (const auto &[kind, count] : by_kind)

@@ -13,6 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import pytest  # noqa: E402
 
+import agent_lab as agent_labs  # noqa: E402
 import lab as labs  # noqa: E402
 
 SKIP_CODE = 77
@@ -43,7 +44,8 @@ def pytest_runtest_makereport(item):
     report = outcome.get_result()
     if report.failed:
         values = getattr(item, "funcargs", {}).values()
-        for lab in {id(value): value for value in values if isinstance(value, labs.Lab)}.values():
+        kinds = (labs.Lab, agent_labs.AgentLab)
+        for lab in {id(value): value for value in values if isinstance(value, kinds)}.values():
             report.sections.append(("logs of the lab", lab.logs()))
 
 
@@ -77,3 +79,18 @@ def nat_lab(bare_lab):
     """viaductd without DNS64, a fresh one for each test."""
     bare_lab.start_daemon()
     return bare_lab
+
+
+@pytest.fixture(scope="module")
+def agent_lab():
+    """viaduct-agent with its usual configuration and getsockopt 4096, shared by the tests of a file."""
+    with agent_labs.AgentLab() as lab:
+        lab.start_agent(nat64_getsockopt=True)
+        yield lab
+
+
+@pytest.fixture
+def bare_agent_lab():
+    """A fresh one for each test, which starts the agent itself."""
+    with agent_labs.AgentLab() as lab:
+        yield lab

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""TOA under what changes a handshake: SYN cookies, TCP_DEFER_ACCEPT, Fast Open, MPTCP."""
+
+import pytest
+
+from agent_lab import ACK, CLIENT, LISTED, PORT, SYN, toa4
+from lab import LabError
+
+
+@pytest.fixture
+def lab(agent_lab):
+    yield agent_lab
+    agent_lab.backend.sysctl("net/ipv4/tcp_syncookies", 1)
+
+
+def test_syn_cookies(lab):
+    """Nothing of the SYN is left; the third packet's option is found all the same."""
+    port = lab.start_server()
+    lab.backend.sysctl("net/ipv4/tcp_syncookies", 2)
+    told = lab.connection(port).open(syn=toa4(), ack=toa4()).ask()
+    assert told["accepted"] == told["peer"] == [CLIENT, PORT]
+    lost = lab.connection(port).open(syn=toa4())
+    assert lost.ask()["peer"] == [LISTED, lost.port]
+    late = lab.connection(port).open(syn=toa4())
+    assert late.ask(toa4())["peer"] == [CLIENT, PORT]
+
+
+@pytest.mark.parametrize("bare_ack", [True, False])
+def test_defer_accept(lab, bare_ack):
+    """The kernel drops the bare third packet and makes the connection with the first data."""
+    port = lab.start_server("0.0.0.0", "defer")
+    connection = lab.connection(port).open(ack=toa4(), bare_ack=bare_ack)
+    told = connection.ask(toa4())
+    assert told["accepted"] == told["peer"] == [CLIENT, PORT]
+
+
+def test_fast_open(lab):
+    """The connection is made by the SYN, which carries data and the option."""
+    lab.backend.sysctl("net/ipv4/tcp_fastopen", 0x203)  # without a cookie
+    port = lab.start_server("0.0.0.0", "fastopen")
+    connection = lab.connection(port)
+    connection.send(SYN, b"\x02\x04\x05\xb4" + toa4(), b"?")
+    answer = connection.receive()
+    assert answer and answer[0] & SYN
+    connection.acknowledged = answer[1] + 1
+    connection.send(ACK)
+    told = connection.ask()
+    assert told["accepted"] == told["peer"] == [CLIENT, PORT]
+
+
+KEY = bytes(range(8))
+
+
+def mptcp_open(lab, port, option):
+    """A client that speaks MPTCP (RFC 8684 3.1): its handshake, with the TOA on the third packet."""
+    connection = lab.connection(port)
+    connection.open(syn=bytes([30, 4, 0x01, 0x01]), bare_ack=False)
+    options = connection.syn_ack[20:(connection.syn_ack[12] >> 4) * 4]
+    at = options.find(bytes([30, 12]))
+    assert at >= 0, "the server does not speak MPTCP"
+    keys = KEY + options[at + 4:at + 12]
+    connection.send(ACK, bytes([30, 20, 0x01, 0x01]) + keys + option)
+    return connection, bytes([30, 22, 0x01, 0x01]) + keys + b"\x00\x01\x01\x01"
+
+
+def test_mptcp(lab):
+    """Programs hold another socket than the one that saw the option."""
+    try:
+        port = lab.start_server("0.0.0.0", "mptcp")
+    except LabError as problem:
+        pytest.skip(f"no MPTCP here: {problem}")
+    connection, data_option = mptcp_open(lab, port, toa4())
+    told = connection.ask(data_option)
+    assert told["peer"] == told["accepted"] == [CLIENT, PORT]
+    assert lab.counters()["mptcp_fallback"] > 0
+    connection.close()
+    # The same addresses and ports again, without the option: nothing is left of the first.
+    number = connection.port
+    again = lab.connection(port)
+    again.port = number
+    again.sequence = 5000000
+    again.open()
+    assert again.ask()["peer"] == [LISTED, number]
+
+
+def test_plain_client_of_an_mptcp_server(lab):
+    try:
+        port = lab.start_server("0.0.0.0", "mptcp")
+    except LabError as problem:
+        pytest.skip(f"no MPTCP here: {problem}")
+    told = lab.connection(port).open(ack=toa4()).ask()
+    assert told["peer"] == told["accepted"] == [CLIENT, PORT]
