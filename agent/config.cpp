@@ -91,8 +91,7 @@ void one_sender(Reader &reader, const Field &field) {
 
 template <typename List> void sort_and_unique(List &list) {
   std::ranges::sort(list);
-  auto rest = std::ranges::unique(list);
-  list.erase(rest.begin(), rest.end());
+  list.erase(std::unique(list.begin(), list.end()), list.end());
 }
 
 void senders(Reader &reader, const Field &field) {

@@ -40,7 +40,8 @@ SOCKETS = [
 
 
 @pytest.mark.parametrize("where", ["syn", "ack", "data"])
-@pytest.mark.parametrize("port, source, option, shown", SOCKETS)
+@pytest.mark.parametrize("port, source, option, shown", SOCKETS, ids=[
+    "ip4", "dual-stack", "ip6", "ip6-of-ip4", "dual-stack-of-ip6"])
 def test_client_is_told(agent_lab, request, where, port, source, option, shown):
     connection, told = ask(agent_lab, request.getfixturevalue(port), source, **{where: option})
     assert told["peer"] == [shown, PORT]
@@ -50,7 +51,8 @@ def test_client_is_told(agent_lab, request, where, port, source, option, shown):
 
 
 @pytest.mark.parametrize("around", [(TIMESTAMPS, b""), (b"", TIMESTAMPS), (b"\x01", b""),
-                                    (b"", SACK_OK), (TIMESTAMPS, toa4() + toa4())])
+                                    (b"", SACK_OK), (TIMESTAMPS, toa4() + toa4())],
+                         ids=["behind", "before", "odd", "sack", "three-times"])
 def test_among_other_options(agent_lab, port4, around):
     _, told = ask(agent_lab, port4, ack=around[0] + toa4() + around[1])
     assert told["peer"] == told["accepted"] == [CLIENT, PORT]
@@ -68,7 +70,8 @@ def test_nat64(agent_lab, port4):
     assert told["short"] == "EINVAL"
 
 
-@pytest.mark.parametrize("option, answer", [(toa4(), "EFAULT"), (b"", "EINVAL")])
+@pytest.mark.parametrize("option, answer", [(toa4(), "EFAULT"), (b"", "EINVAL")],
+                         ids=["ip4", "none"])
 def test_nat64_errors(agent_lab, port4, option, answer):
     _, told = ask(agent_lab, port4, ack=option)
     assert told["nat64"] == answer
@@ -93,7 +96,7 @@ DOUBTFUL = [
 
 
 @pytest.mark.parametrize("where", ["syn", "ack"])
-@pytest.mark.parametrize("counter, options", DOUBTFUL)
+@pytest.mark.parametrize("counter, options", DOUBTFUL, ids=[options.hex() for _, options in DOUBTFUL])
 def test_in_doubt_the_sockets_own(agent_lab, port4, where, counter, options):
     if where == "syn" and len(options) > 36:
         options = options[4:] if counter == "malformed" else options[8:]  # beside the MSS
@@ -121,7 +124,8 @@ def test_port_63881_is_a_cookie_in_a_syn_only(agent_lab, port4):
 
 @pytest.mark.parametrize("port, source, option", [("port4", STRANGER, toa4()),
                                                   ("port6", STRANGER, toa4()),
-                                                  ("port6", STRANGER6, toa6())])
+                                                  ("port6", STRANGER6, toa6())],
+                         ids=["ip4", "dual-stack", "ip6"])
 @pytest.mark.parametrize("where", ["syn", "ack", "data"])
 def test_stranger_is_not_believed(agent_lab, request, port, source, option, where):
     before = agent_lab.counters()["untrusted_sender"]

@@ -51,9 +51,11 @@ def test_fast_open(lab):
 KEY = bytes(range(8))
 
 
-def mptcp_open(lab, port, option):
+def mptcp_open(lab, port, option, number=None):
     """A client that speaks MPTCP (RFC 8684 3.1): its handshake, with the TOA on the third packet."""
     connection = lab.connection(port)
+    if number:
+        connection.port, connection.sequence = number, 5000000
     connection.open(syn=bytes([30, 4, 0x01, 0x01]), bare_ack=False)
     options = connection.syn_ack[20:(connection.syn_ack[12] >> 4) * 4]
     at = options.find(bytes([30, 12]))
@@ -75,12 +77,12 @@ def test_mptcp(lab):
     assert lab.counters()["mptcp_fallback"] > 0
     connection.close()
     # The same addresses and ports again, without the option: nothing is left of the first.
-    number = connection.port
-    again = lab.connection(port)
-    again.port = number
-    again.sequence = 5000000
-    again.open()
-    assert again.ask()["peer"] == [LISTED, number]
+    again, data_option = mptcp_open(lab, port, b"", connection.port)
+    assert again.ask(data_option)["peer"] == [LISTED, connection.port]
+    again.close()
+    plain = lab.connection(port)
+    plain.port, plain.sequence = connection.port, 9000000
+    assert plain.open().ask()["peer"] == [LISTED, connection.port]
 
 
 def test_plain_client_of_an_mptcp_server(lab):
