@@ -44,8 +44,11 @@ Daemon::Daemon(std::string config_path, Config config)
     : config_path_(std::move(config_path)), config_(std::move(config)),
       started_ns_(monotonic_ns()) {}
 
+// What a predecessor has left goes on without one that could not start.
 Daemon::~Daemon() {
   metrics_.reset();
+  if (!ready_ && hooks_ != nullptr && hooks_->adopted())
+    hooks_->leave();
   hooks_.reset();
   control_.reset();
 }
@@ -67,6 +70,7 @@ Result<void> Daemon::start() {
                       {"cgroup", hooks_->cgroup()},
                       {"connections", hooks_->adopted() ? "kept" : "new"}});
   sd_notify(0, "READY=1");
+  ready_ = true;
   return {};
 }
 

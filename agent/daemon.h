@@ -48,6 +48,7 @@ private:
   std::unique_ptr<Hooks> hooks_;
   std::unique_ptr<metrics::HttpServer> metrics_;
   Listeners older_; // than the hooks
+  bool ready_ = false;
 };
 
 } // namespace viaduct::agent

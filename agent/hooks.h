@@ -43,7 +43,6 @@ public:
   const std::string &cgroup() const { return cgroup_.path(); }
   bool adopted() const { return adopted_; }         // a predecessor's connections are known
   bool lost_layout() const { return lost_layout_; } // they were of another layout
-  const std::string &why_mortal() const { return why_mortal_; } // not empty: nothing is pinned
   const std::string &why_no_getsockopt() const { return why_no_getsockopt_; }
 
   PerCpu counters() const; // in the order of processors, those that can be
@@ -67,7 +66,7 @@ private:
   toa_getsockopt *getsockopt_ = nullptr;
   std::array<bpf_link *, 3> links_{};
   bpf_link *getsockopt_link_ = nullptr;
-  std::string why_mortal_, why_no_getsockopt_;
+  std::string why_no_getsockopt_;
   bool adopted_ = false;
   bool lost_layout_ = false;
   bool leaving_ = true; // until all is attached: what a predecessor left stays

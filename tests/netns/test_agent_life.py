@@ -14,10 +14,6 @@ from agent_lab import BACKEND, CLIENT, CLIENT6, LISTED, PORT, STRANGER, toa4, to
 HOOKS = ["agent_getpeername4", "agent_getpeername6", "agent_sock_ops"]
 
 
-def start_again(lab, **agent):
-    return lab.start_agent(**agent)
-
-
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGUSR1])
 def test_open_connections_keep_their_addresses(bare_agent_lab, how):
     lab = bare_agent_lab
@@ -34,7 +30,7 @@ def test_open_connections_keep_their_addresses(bare_agent_lab, how):
     assert between.ask()["accepted"] == ["203.0.113.20", PORT]
     before = lab.hooks_attached()
     assert before == sorted([*HOOKS, "agent_getsockopt"])
-    start_again(lab, nat64_getsockopt=True)
+    lab.start_agent(nat64_getsockopt=True)
     assert lab.hooks_attached() == before
     assert old.ask()["peer"] == [CLIENT, PORT]
     assert old64.ask()["nat64"] == [20, CLIENT6, PORT]
@@ -44,6 +40,26 @@ def test_open_connections_keep_their_addresses(bare_agent_lab, how):
     assert lab.counters()["syn_recv_sock_toa"] == 4  # they go on, too
     clients = {item.get("client") for item in lab.show("connections")}
     assert {f"{CLIENT}:{PORT}", f"203.0.113.20:{PORT}", f"203.0.113.30:{PORT}"} <= clients
+
+
+def test_one_that_cannot_start_leaves_what_was_there(bare_agent_lab):
+    """Its metrics' port is taken: the addresses that a killed agent has left are told all the same."""
+    lab = bare_agent_lab
+    lab.start_agent()
+    port = lab.start_server()
+    old = lab.connection(port).open(ack=toa4())
+    assert old.ask()["peer"] == [CLIENT, PORT]
+    lab.stop_agent(signal.SIGKILL)
+    taken = next(lab.ports)
+    with lab.backend.entered():
+        other = socket.create_server((BACKEND, taken))
+    with other:
+        lab.configure({"metrics": f"{BACKEND}:{taken}"})
+        agent = lab._start("refused", lab._agent_command("run", "--config", lab.config_path))
+        assert agent.popen.wait(60) == 1 and "metrics" in agent.said()
+    assert old.ask()["peer"] == [CLIENT, PORT]
+    lab.start_agent()
+    assert old.ask()["peer"] == [CLIENT, PORT]
 
 
 def test_sigterm_removes_everything(bare_agent_lab):
