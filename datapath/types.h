@@ -212,9 +212,8 @@ struct direct_port {
   __u8 address[6]; /* link-layer */
   __u8 native;     /* the driver runs the program, and takes frames that another one's sends */
   __u8 pad;
-  __u32 nvi; /* the interface's index: whose program it is */
 };
-DP_STATIC_ASSERT(sizeof(struct direct_port) == 12);
+DP_STATIC_ASSERT(sizeof(struct direct_port) == 8);
 
 /* --- policy --------------------------------------------------------------------------------------
  * Written by the daemon as a whole, read by every step. */

@@ -19,7 +19,7 @@ namespace viaduct::nvi {
 namespace {
 
 constexpr uint32_t PRIORITY = 64; // behind programs of others that say none
-constexpr std::string_view PROGRAM = "direct_tc", XDP_PROGRAM = "direct_xdp";
+constexpr std::string_view PROGRAM = "direct_tc";
 
 bpf_tc_hook hook_of(int index, bpf_tc_attach_point where) {
   LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = index, .attach_point = where);
@@ -32,70 +32,18 @@ uint32_t id_of(int program) {
   return bpf_obj_get_info_by_fd(program, &info, &size) < 0 ? 0 : info.id;
 }
 
-// Empty where this process may not look (which takes CAP_SYS_ADMIN).
-std::string name_of(uint32_t id) {
-  const Fd program(bpf_prog_get_fd_by_id(id));
-  bpf_prog_info info{};
-  uint32_t size = sizeof info;
-  if (!program || bpf_obj_get_info_by_fd(program.get(), &info, &size) < 0)
-    return {};
-  return info.name;
-}
-
 // libbpf names a filter after its program: "direct_tc:[4711]".
 bool is_direct(const Filter &filter) {
   return filter.name.starts_with(PROGRAM);
 }
 
-// What a port's XDP place holds, driver's or generic; 0: nothing.
-struct XdpPlace {
-  uint32_t native = 0, generic = 0;
-};
-
-XdpPlace xdp_at(int index) {
-  LIBBPF_OPTS(bpf_xdp_query_opts, options);
-  if (bpf_xdp_query(index, 0, &options) < 0)
-    return {};
-  return {options.drv_prog_id, options.skb_prog_id};
-}
-
-uint32_t xdp_flags(bool generic) {
-  return generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE;
-}
-
-// The interface for which a program of ours stands on this port; 0 where it does not say.
-uint32_t nvi_of(uint32_t program, int index) {
-  constexpr uint32_t most = 64;
-  const Fd opened(bpf_prog_get_fd_by_id(program));
-  if (!opened)
-    return 0;
-  std::array<uint32_t, most> maps{};
-  bpf_prog_info info{};
-  info.nr_map_ids = most;
-  info.map_ids = reinterpret_cast<uintptr_t>(maps.data());
-  uint32_t size = sizeof info;
-  if (bpf_obj_get_info_by_fd(opened.get(), &info, &size) < 0)
-    return 0;
-  for (uint32_t id : std::span(maps).first(std::min(info.nr_map_ids, most))) {
-    const Fd map(bpf_map_get_fd_by_id(id));
-    bpf_map_info about{};
-    size = sizeof about;
-    dp::direct_port port{};
-    if (map && bpf_obj_get_info_by_fd(map.get(), &about, &size) == 0 &&
-        std::string_view(about.name) == "direct_ports" && about.value_size == sizeof port &&
-        bpf_map_lookup_elem(map.get(), &index, &port) == 0)
-      return port.nvi;
-  }
-  return 0;
-}
-
 } // namespace
 
-Result<DirectPorts> DirectPorts::make(int nvi) {
+Result<DirectPorts> DirectPorts::make(int nvi, XdpLinks links) {
   auto netlink = Netlink::open();
   if (!netlink)
     return netlink.failure();
-  return DirectPorts(nvi, std::move(*netlink));
+  return DirectPorts(nvi, std::move(*netlink), std::move(links));
 }
 
 void DirectPorts::apply(const std::vector<std::string> &names, config::DirectMode mode,
@@ -106,22 +54,52 @@ void DirectPorts::apply(const std::vector<std::string> &names, config::DirectMod
   programs_ = std::move(programs);
   if (!programs_.tell)
     programs_.tell = tell_before;
+  drivers_take_xdp_ = true;
   refresh();
 }
 
 void DirectPorts::refresh() {
-  ports_.clear();
-  if (names_.empty() && searched_ && attached_.empty() && attached_xdp_.empty())
+  if (names_.empty() && searched_ && attached_.empty() && xdp_.ports().empty()) {
+    ports_.clear();
     return;
+  }
   const auto links = netlink_.links();
   if (!links) {
+    ports_.clear();
     for (const std::string &name : names_)
       ports_.push_back({name, {}, links.failure().message});
     return;
   }
-  for (const std::string &name : names_)
-    ports_.push_back(look_after(name, *links));
+  look_after_all(*links);
   detach_others(*links);
+  detach_xdp_of_others();
+}
+
+// One port sends by XDP only to another that has it: where nobody has asked for XDP, a driver that
+// refuses it decides for all of them.
+void DirectPorts::look_after_all(const std::vector<Link> &links) {
+  const auto look = [&] {
+    ports_.clear();
+    for (const std::string &name : names_)
+      ports_.push_back(look_after(name, links));
+  };
+  look();
+  if (mode_ != config::DirectMode::automatic || !wants_xdp(links) ||
+      std::ranges::none_of(ports_, [](const Port &port) { return port.mode == "tc"; }))
+    return;
+  drivers_take_xdp_ = false;
+  look();
+}
+
+// Real network cards deliver whole checksums, and so XDP can send on what they bring. A virtual one's
+// frames may come from this machine with their checksums left to the hardware.
+bool DirectPorts::wants_xdp(const std::vector<Link> &links) const {
+  if (mode_ != config::DirectMode::automatic)
+    return mode_ != config::DirectMode::tc;
+  return drivers_take_xdp_ && std::ranges::all_of(links, [&](const Link &link) {
+           const bool is_card = link.kind.empty() && !link.bus.empty() && link.bus != "virtio";
+           return is_card || std::ranges::find(names_, link.name) == names_.end();
+         });
 }
 
 DirectPorts::Port DirectPorts::look_after(const std::string &name, const std::vector<Link> &links) {
@@ -133,22 +111,17 @@ DirectPorts::Port DirectPorts::look_after(const std::string &name, const std::ve
   if (programs_.tc < 0)
     return {name, {}, programs_.why};
   Port port{name, {}, {}};
-  if (mode_ == config::DirectMode::xdp || mode_ == config::DirectMode::xdp_generic)
-    port = look_after_xdp(*link);
-  if (!port.mode.empty())
-    return port;
+  if (wants_xdp(links)) {
+    const bool generic = mode_ == config::DirectMode::xdp_generic;
+    const auto done = attach_xdp(*link, generic);
+    if (done)
+      return {name, generic ? "xdp-generic" : "xdp", {}};
+    port.detail = "not by XDP: " + done.failure().message;
+  }
   if (auto done = attach(link->index); !done)
     return {name, {}, done.failure().message};
   port.mode = "tc";
   return port;
-}
-
-// Without a mode: the port has to be content with tc, and the detail says why.
-DirectPorts::Port DirectPorts::look_after_xdp(const Link &link) {
-  const bool generic = mode_ == config::DirectMode::xdp_generic;
-  if (auto done = attach_xdp(link, generic); !done)
-    return {link.name, {}, "not by XDP: " + done.failure().message};
-  return {link.name, generic ? "xdp-generic" : "xdp", {}};
 }
 
 // The one at our place on a port's ingress; without a handle: none.
@@ -162,101 +135,52 @@ Result<Filter> DirectPorts::filter_at(int index) {
   return Filter{};
 }
 
-bool DirectPorts::is_ours(uint32_t program, int index) const {
-  return program != 0 && name_of(program) == XDP_PROGRAM &&
-         nvi_of(program, index) == static_cast<uint32_t>(nvi_);
-}
-
-// Takes ours off every port that is not to have it, also those that a predecessor left.
+// Takes ours off the tc ingress of every port that is not to have it, also what a predecessor left.
 void DirectPorts::detach_others(const std::vector<Link> &links) {
   for (const Link &link : links) {
     const auto port = std::ranges::find(ports_, link.name, &Port::name);
-    const std::string mode = port == ports_.end() ? std::string() : port->mode;
+    if (port != ports_.end() && port->mode == "tc")
+      continue;
     const bool search = !searched_ && link.type == ARPHRD_ETHER;
     const auto filter = search ? filter_at(link.index) : Result<Filter>(Filter{});
-    const bool has_tc = attached_.contains(link.index) || (filter && is_direct(*filter));
-    const XdpPlace place = search ? xdp_at(link.index) : XdpPlace{};
-    const bool has_xdp = attached_xdp_.contains(link.index) || is_ours(place.native, link.index) ||
-                         is_ours(place.generic, link.index);
-    std::string problem = port == ports_.end() ? std::string() : port->detail;
-    const auto add = [&](const Result<void> &done) {
-      if (!done)
-        problem += (problem.empty() ? "" : "; ") + done.failure().message;
-    };
-    if (has_tc && mode != "tc")
-      add(detach(link.index));
-    if (has_xdp && !mode.starts_with("xdp"))
-      add(detach_xdp(link.index));
-    if (port != ports_.end())
-      port->detail = problem;
+    if (!attached_.contains(link.index) && !(filter && is_direct(*filter)))
+      continue;
+    const auto done = detach(link.index);
+    if (!done && port != ports_.end())
+      port->detail += (port->detail.empty() ? "" : "; ") + done.failure().message;
   }
   searched_ = true;
-  const auto gone = [&](int index) { // with what has gone, its program went
-    return std::ranges::find(links, index, &Link::index) == links.end();
-  };
-  std::erase_if(attached_, [&](const auto &entry) { return gone(entry.first); });
-  std::erase_if(attached_xdp_, [&](const auto &entry) { return gone(entry.first); });
+  std::erase_if(attached_, [&](const auto &entry) { // with what has gone, its program went
+    return std::ranges::find(links, entry.first, &Link::index) == links.end();
+  });
+}
+
+void DirectPorts::detach_xdp_of_others() {
+  for (int index : xdp_.ports()) {
+    char name[IF_NAMESIZE] = {};
+    if_indextoname(static_cast<unsigned>(index), name);
+    const auto port = std::ranges::find(ports_, name, &Port::name);
+    if (port != ports_.end() && port->mode.starts_with("xdp"))
+      continue;
+    xdp_.detach(index);
+    if (programs_.tell)
+      (void)programs_.tell(static_cast<uint32_t>(index), nullptr);
+  }
 }
 
 Result<void> DirectPorts::attach_xdp(const Link &link, bool generic) {
-  const XdpPlace place = xdp_at(link.index);
-  const uint32_t own = id_of(programs_.xdp), there = generic ? place.generic : place.native,
-                 other = generic ? place.native : place.generic;
-  for (uint32_t present : {there, other}) {
-    if (present == 0 || present == own)
-      continue;
-    const std::string name_there = name_of(present);
-    if (name_there.empty())
-      return error("an XDP program is there, and whose it is only CAP_SYS_ADMIN could see: take it "
-                   "off with ip link set dev {} xdp off",
-                   link.name);
-    if (name_there != XDP_PROGRAM)
-      return error("another XDP program ({}) is there", name_there);
-    char name[IF_NAMESIZE];
-    const uint32_t owner = nvi_of(present, link.index);
-    if (owner != static_cast<uint32_t>(nvi_) && if_indextoname(owner, name) != nullptr)
-      return error("the XDP program of another viaductd ({}) is there", name);
-  }
   // A port gets its entry first: the program is to know it from its first packet on.
   dp::direct_port port{};
   if (link.hardware_address.size() != sizeof port.address)
     return error("it has no Ethernet address");
   std::ranges::copy(link.hardware_address, std::begin(port.address));
   port.native = generic ? 0 : 1;
-  port.nvi = static_cast<uint32_t>(nvi_);
   if (auto done = programs_.tell(static_cast<uint32_t>(link.index), &port); !done)
     return done;
-  if (other != 0)
-    if (int code = bpf_xdp_detach(link.index, xdp_flags(!generic), nullptr); code < 0)
-      return system_error("cannot take the XDP program off that was there", -code);
-  if (there != own)
-    if (int code = bpf_xdp_attach(link.index, programs_.xdp, xdp_flags(generic), nullptr);
-        code < 0) {
-      (void)programs_.tell(static_cast<uint32_t>(link.index), nullptr);
-      return system_error(generic ? "the kernel refused the program"
-                                  : "the port's driver refused the program",
-                          -code);
-    }
-  attached_xdp_[link.index] = own;
-  return {};
-}
-
-Result<void> DirectPorts::detach_xdp(int index) {
-  const auto known = attached_xdp_.find(index);
-  const uint32_t own = known == attached_xdp_.end() ? 0 : known->second;
-  if (known != attached_xdp_.end())
-    attached_xdp_.erase(known);
-  const XdpPlace place = xdp_at(index);
-  for (bool generic : {false, true}) {
-    const uint32_t program = generic ? place.generic : place.native;
-    if (program == 0 || (program != own && !is_ours(program, index)))
-      continue;
-    if (int code = bpf_xdp_detach(index, xdp_flags(generic), nullptr); code < 0 && code != -ENODEV)
-      return system_error("cannot take the XDP program off the port", -code);
-  }
-  if (programs_.tell)
-    return programs_.tell(static_cast<uint32_t>(index), nullptr);
-  return {};
+  auto done = xdp_.attach(link.index, programs_.xdp, generic);
+  if (!done)
+    (void)programs_.tell(static_cast<uint32_t>(link.index), nullptr);
+  return done;
 }
 
 Result<void> DirectPorts::attach(int index) {

@@ -4,15 +4,16 @@
 // What a port cannot have is no reason not to start: it is said, and tried again when links change.
 //
 // The programs stay when the daemon dies, like the one of the interface; a successor puts his own
-// in their place and takes away those of ports that are not direct any more. Whose a program is,
-// its name tells and the interface's index, which is the handle of the tc filter and stands in the
-// XDP program's map: two instances can share a port, though only one has XDP there.
+// in their place and takes away those of ports that are not direct any more. At tc, whose a program
+// is its name tells and the interface's index, which is the handle of the filter: two instances can
+// share a port. XDP has room for one; who holds the link (xdp_links.h) owns it.
 #pragma once
 
 #include "base/result.h"
 #include "config/config.h"
 #include "datapath/types.h"
 #include "nvi/netlink.h"
+#include "nvi/xdp_links.h"
 
 #include <functional>
 #include <map>
@@ -40,7 +41,7 @@ public:
   };
 
   // `nvi`: the interface's index. Programs of a predecessor are looked for at the first apply().
-  static Result<DirectPorts> make(int nvi);
+  static Result<DirectPorts> make(int nvi, XdpLinks links);
 
   // The ports that are to be direct from now on, and no others.
   void apply(const std::vector<std::string> &names, config::DirectMode mode, Programs programs);
@@ -53,26 +54,28 @@ public:
   const std::vector<Port> &ports() const { return ports_; }
 
 private:
-  DirectPorts(int nvi, Netlink netlink) : nvi_(nvi), netlink_(std::move(netlink)) {}
+  DirectPorts(int nvi, Netlink netlink, XdpLinks links)
+      : nvi_(nvi), netlink_(std::move(netlink)), xdp_(std::move(links)) {}
 
+  void look_after_all(const std::vector<Link> &links);
   Port look_after(const std::string &name, const std::vector<Link> &links);
-  Port look_after_xdp(const Link &link);
+  bool wants_xdp(const std::vector<Link> &links) const;
   Result<void> attach(int index);
   Result<void> detach(int index);
   Result<void> attach_xdp(const Link &link, bool generic);
-  Result<void> detach_xdp(int index);
   Result<Filter> filter_at(int index);
-  bool is_ours(uint32_t program, int index) const;
   void detach_others(const std::vector<Link> &links);
+  void detach_xdp_of_others();
 
   int nvi_;
   Netlink netlink_;
   std::vector<std::string> names_;
   config::DirectMode mode_ = config::DirectMode::automatic;
   Programs programs_;
-  bool searched_ = false;                // for what a predecessor left
-  std::map<int, bool> attached_;         // index of a port with the tc program -> its qdisc is ours
-  std::map<int, uint32_t> attached_xdp_; // index of a port -> the program
+  bool drivers_take_xdp_ = true; // automatic: until one has refused; a reload asks again
+  bool searched_ = false;        // for what a predecessor left
+  std::map<int, bool> attached_; // index of a port with the tc program -> its qdisc is ours
+  XdpLinks xdp_;
   std::vector<Port> ports_;
 };
 

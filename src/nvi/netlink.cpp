@@ -155,6 +155,7 @@ std::optional<Link> parse_link(const nlmsghdr *message) {
   link.flags = body->ifi_flags;
   link.name = attributes.string(IFLA_IFNAME);
   link.mtu = attributes.u32(IFLA_MTU);
+  link.bus = attributes.string(IFLA_PARENT_DEV_BUS_NAME);
   if (const nlattr *address = attributes[IFLA_ADDRESS]) {
     const auto *start = static_cast<const uint8_t *>(mnl_attr_get_payload(address));
     link.hardware_address.assign(start, start + mnl_attr_get_payload_len(address));

@@ -47,6 +47,7 @@ struct Link {
   int index = 0;
   std::string name;
   std::string kind;   // "tun", "veth", ...; empty for hardware
+  std::string bus;    // "pci", "virtio", ...; empty where it sits on none
   unsigned type = 0;  // ARPHRD_*
   unsigned flags = 0; // IFF_*
   unsigned mtu = 0;

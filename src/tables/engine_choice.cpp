@@ -78,9 +78,18 @@ bool is_left_behind(const std::string &interface) {
   auto there = pins ? pins->look() : Result<bool>(false);
   return !there || *there;
 }
+
+std::filesystem::path links_of(const std::string &interface) {
+  auto pins = Pins::of(interface);
+  return pins ? pins->links() : std::filesystem::path();
+}
 #else
 bool is_left_behind(const std::string &) {
   return false;
+}
+
+std::filesystem::path links_of(const std::string &) {
+  return {};
 }
 #endif
 

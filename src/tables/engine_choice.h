@@ -6,6 +6,7 @@
 #include "tables/direct_programs.h"
 #include "tables/tables.h"
 
+#include <filesystem>
 #include <memory>
 #include <string>
 
@@ -30,6 +31,9 @@ Result<Chosen> choose_engine(Wish wish, uint32_t max_sessions, const std::string
 
 // Whether a predecessor on that interface has left its tables, whether they fit or not.
 bool is_left_behind(const std::string &interface);
+
+// Where the links of that interface's programs are pinned; empty where they cannot be.
+std::filesystem::path links_of(const std::string &interface);
 
 // Only with the bpf engine, whose tables they use: the programs of direct ports. `nvi` is the
 // index of the interface.

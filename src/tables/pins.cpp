@@ -20,6 +20,7 @@ namespace fs = std::filesystem;
 constexpr const char *bpf_file_system = "/sys/fs/bpf";
 constexpr const char *our_folder = "/sys/fs/bpf/viaduct";
 constexpr std::string_view counters = "counters";
+constexpr std::string_view links_folder = "links";
 
 // A number that no other network namespace has had since the machine started.
 Result<uint64_t> network_namespace() {
@@ -93,11 +94,15 @@ Result<Pins> Pins::of(const std::string &interface) {
   return Pins(fs::path(our_folder) / fmt::format("{}{}", int{dp::MAP_LAYOUT}, owner), owner);
 }
 
+fs::path Pins::links() const {
+  return fs::path(our_folder) / fmt::format("{}{}", links_folder, owner_);
+}
+
 std::vector<fs::path> Pins::all_layouts() const {
   std::error_code ignored;
   std::vector<fs::path> folders;
   for (const auto &entry : fs::directory_iterator(our_folder, ignored))
-    if (entry.path().filename().string().ends_with(owner_))
+    if (entry.path().filename().string().ends_with(owner_) && entry.path() != links())
       folders.push_back(entry.path());
   return folders;
 }

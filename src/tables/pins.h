@@ -28,6 +28,8 @@ public:
   Result<void> make() const;
   // The path of the map with that name.
   std::string path(std::string_view map) const;
+  // A folder beside it for what has no layout: the links of programs (nvi/xdp_links.h). Not made.
+  std::filesystem::path links() const;
   // Takes away the folder, and those of other layouts.
   void remove() const;
   // Takes away the counters of other lists of reasons.

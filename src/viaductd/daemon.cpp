@@ -265,7 +265,8 @@ Result<void> Daemon::attach_engine() {
 }
 
 Result<void> Daemon::start_direct() {
-  auto direct = nvi::DirectPorts::make(tun_->ifindex());
+  auto direct = nvi::DirectPorts::make(
+      tun_->ifindex(), {tables::links_of(config_.nvi.name), engine_.why_mortal.empty()});
   if (!direct)
     return direct.failure();
   direct_.emplace(std::move(*direct));

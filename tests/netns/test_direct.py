@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import struct
+import subprocess
 
 import pytest
 
@@ -25,11 +26,11 @@ TARGET = labs.embed(labs.SERVER)
 PORTS = ["lan", "wan"]
 
 
-def start(lab, ports=tuple(PORTS), mode="tc", **sections):
+def start(lab, ports=tuple(PORTS), mode="tc", wrapper=(), **sections):
     nvi = {"engine": "bpf", "direct_mode": mode}
     if ports:
         nvi["direct"] = list(ports)
-    return lab.start_daemon(nvi=nvi, **sections)
+    return lab.start_daemon(wrapper=wrapper, nvi=nvi, **sections)
 
 
 def states(lab):
@@ -427,6 +428,58 @@ def test_modes_change_and_end():
         assert lab.stop_daemon(signal.SIGKILL) == -signal.SIGKILL
         start(lab, [])
         assert programs(lab, "lan") == programs(lab, "wan") == []
+
+
+WITHOUT_SYS_ADMIN = ["setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin"]
+
+
+def xdp_ids(lab):
+    return [json.loads(lab.gateway.run("ip", "-j", "-d", "link", "show", "dev", port).stdout)[0]
+            ["xdp"]["prog"]["id"] for port in PORTS]
+
+
+def test_a_successor_takes_xdp_over():
+    """As under the systemd unit, where nobody may ask the kernel whose a program is."""
+    with make_lab("xdp") as lab:
+        start(lab, mode="xdp", wrapper=WITHOUT_SYS_ADMIN)
+        lab.client.run("ping", "-c", "2", "-i", "0.2", "-W", "5", TARGET)
+        before = xdp_ids(lab)
+        assert lab.stop_daemon(signal.SIGKILL) == -signal.SIGKILL
+        lab.client.run("ping", "-c", "2", "-i", "0.2", "-W", "5", TARGET)
+        assert xdp_ids(lab) == before, "it goes on without viaductd"
+        start(lab, mode="xdp", wrapper=WITHOUT_SYS_ADMIN)
+        assert states(lab) == {port: "xdp" for port in PORTS}
+        assert not set(xdp_ids(lab)) & set(before), "the successor's own"
+        assert lab.stop_daemon(signal.SIGKILL) == -signal.SIGKILL
+        start(lab, ["wan"], wrapper=WITHOUT_SYS_ADMIN)
+        assert programs(lab, "lan") == [] and programs(lab, "wan") == ["direct_tc"]
+        assert lab.stop_daemon() == 0
+        assert programs(lab, "wan") == []
+
+
+def test_somebody_elses_xdp_program_stays():
+    with make_lab("xdp") as lab:
+        other = subprocess.Popen(
+            lab.gateway.command([labs.BIN / "packetlab", "forward", *PORTS]),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        try:
+            assert other.stdout.readline() == "ready\n"
+            before = xdp_ids(lab)
+            start(lab, mode="xdp")
+            assert states(lab) == {port: "tc" for port in PORTS}
+            assert "lan (tc: not by XDP: another XDP program is there" in \
+                lab.viaduct("show", "status").stdout
+            assert lab.stop_daemon() == 0
+            assert xdp_ids(lab) == before
+        finally:
+            other.stdin.close()
+            other.wait(10)
+
+
+def test_auto_is_tc_where_a_port_is_no_card(bare_lab):
+    start(bare_lab, mode="auto")
+    assert states(bare_lab) == {port: "tc" for port in PORTS}
+    assert bare_lab.show("status")[0]["direct"][0]["detail"] == ""
 
 
 def test_xdp_sends_by_xdp_ports_only():
