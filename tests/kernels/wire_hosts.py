@@ -96,7 +96,7 @@ def gateway_with(way, end):
     while time.monotonic() < end:
         try:
             connection = socket.create_connection((GATEWAY, 9), timeout=10)
-            if connection.recv(3) == way.encode():
+            if connection.recv(4) == way.encode():
                 return connection
             connection.close()
         except OSError:
