@@ -5,8 +5,8 @@
 #include "base/address.h"
 #include "datapath/native/toa.h"
 
+#include <algorithm>
 #include <arpa/inet.h>
-#include <cstring>
 #include <gtest/gtest.h>
 #include <string>
 #include <vector>
@@ -56,7 +56,7 @@ Seen look(const Bytes &options, uint8_t flags = ACK, const toa_kinds &kinds = ev
   size_t words = (options.size() + 3) / 4;
   header.byte[12] = static_cast<uint8_t>((5 + words) << 4);
   header.byte[13] = flags;
-  memcpy(&header.byte[TOA_FIRST_OPTION], options.data(), options.size());
+  std::ranges::copy(options, &header.byte[TOA_FIRST_OPTION]);
   Seen seen{};
   seen.outcome = native_toa_find(&header, &kinds, &seen.found);
   return seen;
