@@ -13,6 +13,9 @@
 #define VIADUCT_DATAPATH_BPF_DIRECT_H
 
 #include "datapath/packet.h"
+
+STEP enum verdict emit(struct packet *p);
+
 #include "datapath/path.h"
 
 /* Set before loading. */
@@ -90,6 +93,24 @@ STEP enum verdict find_way(struct packet *p, struct bpf_fib_lookup *way) {
   if (!(way->dmac[0] | way->dmac[1] | way->dmac[2] | way->dmac[3] | way->dmac[4] | way->dmac[5]))
     return pass(p, REASON_direct_left_neighbour); /* 6.1 tells of neighbours it still looks for */
   return VERDICT_NEXT;
+}
+
+/* Each program's own: writes the packet anew and sends it that way. */
+STEP enum verdict send(struct packet *p, struct bpf_fib_lookup *way);
+
+/* What does not leave here comes again by nvi0, and is accounted there. */
+STEP enum verdict emit(struct packet *p) {
+  struct bpf_fib_lookup way = {};
+  enum verdict v;
+
+  if (testing)
+    return write_here(p);
+  v = find_way(p, &way);
+  if (v == VERDICT_NEXT)
+    v = send(p, &way);
+  if (v == VERDICT_PASS || v == VERDICT_PUNT)
+    session_take_back(p);
+  return v;
 }
 
 /* How a packet's way ends here. What is left was counted as nothing but that, and comes to nvi0. */

@@ -9,7 +9,9 @@ enum { layer2 = 14 /* ETH_HLEN */ };
 
 #include "datapath/bpf/emit_tc.h"
 
-STEP enum verdict emit(struct packet *p);
+STEP enum verdict write_here(struct packet *p) {
+  return emit_tc(p);
+}
 
 #include "datapath/bpf/direct.h"
 
@@ -51,20 +53,6 @@ STEP enum verdict send(struct packet *p, struct bpf_fib_lookup *way) {
     return v;
   follow_hardware_checksum(skb, p);
   redirect(way);
-  return v;
-}
-
-STEP enum verdict emit(struct packet *p) {
-  struct bpf_fib_lookup way = {};
-  enum verdict v;
-
-  if (testing)
-    return emit_tc(p);
-  v = find_way(p, &way);
-  if (v == VERDICT_NEXT)
-    v = send(p, &way);
-  if (v == VERDICT_PASS || v == VERDICT_PUNT)
-    session_take_back(p);
   return v;
 }
 

@@ -8,7 +8,9 @@
 
 #include "datapath/bpf/emit_xdp.h"
 
-STEP enum verdict emit(struct packet *p);
+STEP enum verdict write_here(struct packet *p) {
+  return emit_xdp(p);
+}
 
 #include "datapath/bpf/direct.h"
 
@@ -29,7 +31,7 @@ STEP bool takes_frames(__u32 from, __u32 to) {
   return in && out && (out->native || !in->native);
 }
 
-STEP enum verdict send(struct packet *p, const struct bpf_fib_lookup *way) {
+STEP enum verdict send(struct packet *p, struct bpf_fib_lookup *way) {
   struct xdp_md *xdp = p->target;
   struct workspace *workspace = workspace_find();
   __u32 frame = LINK_HEADER + p->length, longer = frame_length(xdp);
@@ -44,20 +46,6 @@ STEP enum verdict send(struct packet *p, const struct bpf_fib_lookup *way) {
   v = emit_xdp(p);
   if (v == VERDICT_FORWARD)
     bpf_redirect(way->ifindex, 0);
-  return v;
-}
-
-STEP enum verdict emit(struct packet *p) {
-  struct bpf_fib_lookup way = {};
-  enum verdict v;
-
-  if (testing)
-    return emit_xdp(p);
-  v = find_way(p, &way);
-  if (v == VERDICT_NEXT)
-    v = send(p, &way);
-  if (v == VERDICT_PASS || v == VERDICT_PUNT)
-    session_take_back(p);
   return v;
 }
 

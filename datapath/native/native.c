@@ -227,7 +227,8 @@ __u64 engine_memory(__u32 max_sessions) {
   return table_memory(max_sessions, sizeof(struct binding_key), sizeof(struct binding)) +
          table_memory(max_sessions, sizeof(struct port_key), sizeof(struct port)) +
          table_memory(max_sessions, sizeof(struct session_key), sizeof(struct session)) +
-         table_memory(max_sessions, sizeof(struct subscriber_key), sizeof(struct subscriber)) +
+         table_memory(SUBSCRIBERS_OF(max_sessions), sizeof(struct subscriber_key),
+                      sizeof(struct subscriber)) +
          table_memory(max_sessions, sizeof(struct peer_key), sizeof(struct peer));
 }
 

@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "nvi/direct.h"
 
-#include "base/fd.h"
-
 #include <algorithm>
-#include <array>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <cerrno>
-#include <linux/if_link.h>
 #include <linux/pkt_sched.h>
 #include <net/if.h>
 #include <net/if_arp.h>
-#include <span>
 
 namespace viaduct::nvi {
 
@@ -24,12 +19,6 @@ constexpr std::string_view PROGRAM = "direct_tc";
 bpf_tc_hook hook_of(int index, bpf_tc_attach_point where) {
   LIBBPF_OPTS(bpf_tc_hook, hook, .ifindex = index, .attach_point = where);
   return hook;
-}
-
-uint32_t id_of(int program) {
-  bpf_prog_info info{};
-  uint32_t size = sizeof info;
-  return bpf_obj_get_info_by_fd(program, &info, &size) < 0 ? 0 : info.id;
 }
 
 // libbpf names a filter after its program: "direct_tc:[4711]".

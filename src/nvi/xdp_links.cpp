@@ -18,12 +18,6 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view PIN = "xdp";
 
-uint32_t id_of(int program) {
-  bpf_prog_info info{};
-  uint32_t size = sizeof info;
-  return bpf_obj_get_info_by_fd(program, &info, &size) < 0 ? 0 : info.id;
-}
-
 // The port that a link is on; nothing: it is no link of this kind, or its port has gone.
 std::optional<int> port_of(const Fd &link) {
   bpf_link_info info{};
@@ -43,6 +37,12 @@ uint32_t program_at(int port, bool generic) {
 }
 
 } // namespace
+
+uint32_t id_of(int program) {
+  bpf_prog_info info{};
+  uint32_t size = sizeof info;
+  return bpf_obj_get_info_by_fd(program, &info, &size) < 0 ? 0 : info.id;
+}
 
 XdpLinks::XdpLinks(fs::path folder, bool lasting)
     : folder_(std::move(folder)), lasting_(lasting && !folder_.empty()) {

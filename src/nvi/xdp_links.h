@@ -8,11 +8,15 @@
 #include "base/fd.h"
 #include "base/result.h"
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <vector>
 
 namespace viaduct::nvi {
+
+// The kernel's number for a BPF program, by its descriptor; 0: it is none.
+uint32_t id_of(int program);
 
 class XdpLinks {
 public:
