@@ -204,16 +204,22 @@ struct pool_use {
 #define SESSION_DEAD 0U
 
 /* --- direct ports --------------------------------------------------------------------------------
- * Written by the daemon under a port's index, read by the XDP program. */
+ * Written by the daemon, read by the XDP program: one behind the other, the first without an index
+ * is their end. */
 
 enum { MAX_DIRECT = 64 };
 
 struct direct_port {
+  __u32 index;
   __u8 address[6]; /* link-layer */
   __u8 native;     /* the driver runs the program, and takes frames that another one's sends */
   __u8 pad;
 };
-DP_STATIC_ASSERT(sizeof(struct direct_port) == 8);
+DP_STATIC_ASSERT(sizeof(struct direct_port) == 12);
+
+struct direct_ports {
+  struct direct_port port[MAX_DIRECT];
+};
 
 /* --- policy --------------------------------------------------------------------------------------
  * Written by the daemon as a whole, read by every step. */

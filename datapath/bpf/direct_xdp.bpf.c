@@ -14,19 +14,51 @@ STEP enum verdict write_here(struct packet *p) {
 
 #include "datapath/bpf/direct.h"
 
-/* Written by the daemon: the direct ports that have this program, by index. */
+/* One, which is searched: there are few ports, and hashing an index takes longer. */
 struct {
-  __uint(type, BPF_MAP_TYPE_HASH);
-  __uint(max_entries, MAX_DIRECT);
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
   __type(key, __u32);
-  __type(value, struct direct_port);
+  __type(value, struct direct_ports);
 } direct_ports SEC(".maps");
+
+STEP const struct direct_ports *all_ports(void) {
+  __u32 zero = 0;
+
+  return bpf_map_lookup_elem(&direct_ports, &zero);
+}
+
+/* Where among them a port stands; MAX_DIRECT: it is none. A global function: the verifier goes
+ * through it once. */
+__attribute__((noinline)) int place_of(__u32 index) {
+  const struct direct_ports *ports = all_ports();
+  __u32 place = 0;
+
+  if (!ports)
+    return MAX_DIRECT;
+  for (; place < MAX_DIRECT; place++) {
+    if (!ports->port[place].index)
+      return MAX_DIRECT;
+    if (ports->port[place].index == index)
+      break;
+  }
+  return (int)place;
+}
+
+STEP const struct direct_port *port_of(__u32 index) {
+  const struct direct_ports *ports = all_ports();
+  __u64 place = (__u32)place_of(index);
+
+  if (!ports || place >= MAX_DIRECT)
+    return NULL;
+  KEEP(place);
+  return &ports->port[place & (MAX_DIRECT - 1)];
+}
 
 /* A port whose driver runs the program takes frames from another such one; what runs it in the
  * kernel's stead (generic) can send by any. */
 STEP bool takes_frames(__u32 from, __u32 to) {
-  const struct direct_port *in = bpf_map_lookup_elem(&direct_ports, &from);
-  const struct direct_port *out = bpf_map_lookup_elem(&direct_ports, &to);
+  const struct direct_port *in = port_of(from), *out = port_of(to);
 
   return in && out && (out->native || !in->native);
 }
@@ -52,7 +84,6 @@ STEP enum verdict send(struct packet *p, struct bpf_fib_lookup *way) {
 STEP bool is_for_this_port(const struct xdp_md *xdp) {
   const __u8 *frame = (__u8 *)(long)xdp->data, *end = (__u8 *)(long)xdp->data_end;
   const struct direct_port *port;
-  __u32 index = xdp->ingress_ifindex;
   __u16 type;
 
   if (testing)
@@ -62,7 +93,7 @@ STEP bool is_for_this_port(const struct xdp_md *xdp) {
   type = load16(frame + LINK_ADDRESSES); /* a VLAN's tag is another type */
   if (type != BE16(ETHERTYPE_IPV4) && type != BE16(ETHERTYPE_IPV6))
     return false;
-  port = bpf_map_lookup_elem(&direct_ports, &index);
+  port = port_of(xdp->ingress_ifindex);
   return port && !((load32(frame) ^ load32(port->address)) |
                    (load16(frame + 4) ^ load16(port->address + 4)));
 }

@@ -67,6 +67,12 @@ STEP __u32 next_random(void) {
   return testing ? test_random : spread(bpf_get_prandom_u32() ^ secret[0], secret[1] | 1);
 }
 
+/* Second of CLOCK_MONOTONIC, late by a tick at most: reading the time stamp counter would take a
+ * fifteenth of a direct port's time for a packet. */
+STEP __u32 second_now(void) {
+  return testing ? test_now : (__u32)(bpf_ktime_get_coarse_ns() / 1000000000ULL);
+}
+
 /* All but where the packet's bytes lie; false where there is no policy, which cannot be. */
 STEP bool packet_init(struct packet *p, void *target) {
   struct workspace *workspace = workspace_find();
@@ -78,7 +84,7 @@ STEP bool packet_init(struct packet *p, void *target) {
   p->policy = policy;
   packet_start(p, &workspace->scratch);
   p->head = workspace->head;
-  p->now = testing ? test_now : (__u32)(bpf_ktime_get_ns() / 1000000000ULL);
+  p->now = second_now();
   p->random = next_random();
   return true;
 }

@@ -160,15 +160,16 @@ void DirectPorts::detach_xdp_of_others() {
 Result<void> DirectPorts::attach_xdp(const Link &link, bool generic) {
   // A port gets its entry first: the program is to know it from its first packet on.
   dp::direct_port port{};
+  port.index = static_cast<uint32_t>(link.index);
   if (link.hardware_address.size() != sizeof port.address)
     return error("it has no Ethernet address");
   std::ranges::copy(link.hardware_address, std::begin(port.address));
   port.native = generic ? 0 : 1;
-  if (auto done = programs_.tell(static_cast<uint32_t>(link.index), &port); !done)
+  if (auto done = programs_.tell(port.index, &port); !done)
     return done;
   auto done = xdp_.attach(link.index, programs_.xdp, generic);
   if (!done)
-    (void)programs_.tell(static_cast<uint32_t>(link.index), nullptr);
+    (void)programs_.tell(port.index, nullptr);
   return done;
 }
 

@@ -3,6 +3,7 @@
 
 #include "tables/libbpf_words.h"
 
+#include <algorithm>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <cerrno>
@@ -67,11 +68,18 @@ int DirectObject::xdp() const {
   return bpf_program__fd(xdp_->progs.direct_xdp);
 }
 
+// A packet that meets the change half done misses a port at most, and goes its usual way.
 Result<void> DirectObject::set_port(uint32_t index, const dp::direct_port *port) {
-  const int map = bpf_map__fd(xdp_->maps.direct_ports);
-  const int code = port == nullptr ? bpf_map_delete_elem(map, &index)
-                                   : bpf_map_update_elem(map, &index, port, BPF_ANY);
-  if (code < 0 && (port != nullptr || code != -ENOENT))
+  std::erase_if(ports_, [&](const dp::direct_port &other) { return other.index == index; });
+  if (port != nullptr && ports_.size() == dp::MAX_DIRECT)
+    return error("more than {} ports have the XDP program", static_cast<int>(dp::MAX_DIRECT));
+  if (port != nullptr)
+    ports_.push_back(*port);
+  dp::direct_ports all{};
+  std::ranges::copy(ports_, std::begin(all.port));
+  const uint32_t zero = 0;
+  if (int code = bpf_map_update_elem(bpf_map__fd(xdp_->maps.direct_ports), &zero, &all, BPF_ANY);
+      code < 0)
     return system_error("cannot tell the XDP program of a port", -code);
   return {};
 }

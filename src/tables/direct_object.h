@@ -8,6 +8,7 @@
 #include "tables/direct_programs.h"
 
 #include <memory>
+#include <vector>
 
 struct direct_tc;
 struct direct_xdp;
@@ -47,6 +48,7 @@ private:
   DirectObject(direct_tc *tc, direct_xdp *xdp) : tc_(tc), xdp_(xdp) {}
   direct_tc *tc_;
   direct_xdp *xdp_;
+  std::vector<dp::direct_port> ports_; // as the XDP program was told
 };
 
 } // namespace viaduct::tables
