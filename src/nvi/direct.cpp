@@ -115,13 +115,8 @@ DirectPorts::Port DirectPorts::look_after(const std::string &name, const std::ve
 
 // The one at our place on a port's ingress; without a handle: none.
 Result<Filter> DirectPorts::filter_at(int index) {
-  const auto filters = netlink_.filters(index, TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS));
-  if (!filters)
-    return filters.failure();
-  for (const Filter &filter : *filters)
-    if (filter.priority == PRIORITY && filter.handle == static_cast<uint32_t>(nvi_))
-      return filter;
-  return Filter{};
+  return netlink_.filter(index, TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS), PRIORITY,
+                         static_cast<uint32_t>(nvi_));
 }
 
 // Takes ours off the tc ingress of every port that is not to have it, also what a predecessor left.

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "nvi/egress.h"
 
+#include "nvi/netlink.h"
+#include "nvi/xdp_links.h"
+
 #include <bpf/libbpf.h>
 #include <cerrno>
+#include <linux/pkt_sched.h>
 
 namespace viaduct::nvi {
 
@@ -28,6 +32,20 @@ Result<void> attach_egress(int ifindex, int program) {
   if (int code = bpf_tc_attach(&hook, &options); code < 0)
     return system_error("cannot attach the BPF program to the interface", -code);
   return {};
+}
+
+Result<bool> keep_egress(int ifindex, int program) {
+  auto netlink = Netlink::open();
+  if (!netlink)
+    return netlink.failure();
+  const auto present =
+      netlink->filter(ifindex, TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS), PRIORITY, HANDLE);
+  if (!present)
+    return present.failure();
+  if (present->handle != 0 && present->program == id_of(program))
+    return false;
+  auto done = attach_egress(ifindex, program);
+  return done ? Result<bool>(true) : Result<bool>(done.failure());
 }
 
 Result<void> detach_egress(int ifindex) {

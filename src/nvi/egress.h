@@ -11,6 +11,9 @@ namespace viaduct::nvi {
 // Puts it there, in place of one that a predecessor left. The descriptor stays the caller's.
 Result<void> attach_egress(int ifindex, int program);
 
+// Puts it there again where somebody has taken it away or put another in its place; true: so it was.
+Result<bool> keep_egress(int ifindex, int program);
+
 // Takes away whatever attach_egress put there, by whomever.
 Result<void> detach_egress(int ifindex);
 

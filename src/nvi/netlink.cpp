@@ -352,6 +352,16 @@ Result<std::vector<Filter>> Netlink::filters(int index, uint32_t parent) {
   return dump<Filter>(request.header, "list the traffic control filters", parse_filter);
 }
 
+Result<Filter> Netlink::filter(int index, uint32_t parent, uint32_t priority, uint32_t handle) {
+  const auto all = filters(index, parent);
+  if (!all)
+    return all.failure();
+  for (const Filter &filter : *all)
+    if (filter.priority == priority && filter.handle == handle)
+      return filter;
+  return Filter{};
+}
+
 Result<std::vector<ProxyNeighbour>> Netlink::proxies(int family) {
   Request request(RTM_GETNEIGH, 0);
   auto *body = request.body<ndmsg>();
@@ -390,7 +400,7 @@ Result<Monitor> Monitor::open() {
   if (!fd)
     return fd.failure();
   for (const int group : {RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
-                          RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE})
+                          RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, RTNLGRP_TC})
     if (::setsockopt(fd->get(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) != 0)
       return system_error("cannot subscribe to changes of links, addresses and routes", errno);
   Monitor monitor;
@@ -406,7 +416,12 @@ Result<Changes> Monitor::drain() {
     if (received.number == EAGAIN)
       break;
     if (received.number == ENOBUFS || received.number == EMSGSIZE) {
-      changes = {.links = true, .addresses = true, .routes = true, .ours = true, .lost = true};
+      changes = {.links = true,
+                 .addresses = true,
+                 .routes = true,
+                 .ours = true,
+                 .filters = true,
+                 .lost = true};
       continue;
     }
     if (received.number != 0)
@@ -418,6 +433,7 @@ Result<Changes> Monitor::drain() {
       changes.links |= type == RTM_NEWLINK || type == RTM_DELLINK;
       changes.addresses |= type == RTM_NEWADDR || type == RTM_DELADDR;
       changes.routes |= type == RTM_NEWROUTE || type == RTM_DELROUTE;
+      changes.filters |= type == RTM_DELTFILTER || type == RTM_DELQDISC;
       if (type == RTM_DELROUTE && mnl_nlmsg_get_payload_len(message) >= sizeof(rtmsg))
         changes.ours |= static_cast<const rtmsg *>(mnl_nlmsg_get_payload(message))->rtm_protocol ==
                         route_protocol;

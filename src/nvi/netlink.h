@@ -122,6 +122,8 @@ public:
   // The traffic control filters at this parent (of a clsact qdisc: TC_H_MAKE(TC_H_CLSACT,
   // TC_H_MIN_INGRESS) or ..._EGRESS). None where there is no such qdisc.
   Result<std::vector<Filter>> filters(int index, uint32_t parent);
+  // One of them; without a handle: it is not there.
+  Result<Filter> filter(int index, uint32_t parent, uint32_t priority, uint32_t handle);
 
   Result<std::vector<ProxyNeighbour>> proxies(int family);
   Result<void> add(const ProxyNeighbour &entry);
@@ -156,12 +158,13 @@ struct Changes {
   bool links = false;
   bool addresses = false;
   bool routes = false;
-  bool ours = false; // a route of ours was deleted, by ourselves or by somebody else
-  bool lost = false; // messages were lost: everything may have changed (the others are set, too)
-  bool any() const { return links || addresses || routes; }
+  bool ours = false;    // a route of ours was deleted, by ourselves or by somebody else
+  bool filters = false; // a filter or queueing discipline of traffic control was taken away
+  bool lost = false;    // messages were lost: everything may have changed (the others are set, too)
+  bool any() const { return links || addresses || routes || filters; }
 };
 
-// Says when links, addresses or routes changed, ours included.
+// Says when links, addresses, routes or traffic control changed, ours included.
 class Monitor {
 public:
   static Result<Monitor> open();

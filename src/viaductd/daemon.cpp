@@ -257,6 +257,19 @@ Result<void> Daemon::attach_engine() {
   return tun_->adopted() ? nvi::detach_egress(tun_->ifindex()) : Result<void>();
 }
 
+// Without it the workers take every packet, over the same tables, and only slower.
+void Daemon::keep_engine() {
+  if (engine_.program < 0)
+    return;
+  auto back = nvi::keep_egress(tun_->ifindex(), engine_.program);
+  if (!back)
+    log::warning("program", {{"interface", config_.nvi.name}, {"error", back.failure().message}});
+  else if (*back)
+    log::warning("program", {{"interface", config_.nvi.name},
+                             {"detail", "somebody has taken the BPF program off its egress: it is "
+                                        "there again"}});
+}
+
 Result<void> Daemon::start_direct() {
   auto direct = nvi::DirectPorts::make(
       tun_->ifindex(), {tables::links_of(config_.nvi.name), engine_.why_mortal.empty()});
@@ -367,7 +380,8 @@ void Daemon::on_network_event() {
     log::warning("network_events", {{"error", changes.failure().message}});
     return;
   }
-  if (change_pending_ || !(changes->addresses || changes->links || changes->ours || changes->lost))
+  if (change_pending_ ||
+      !(changes->addresses || changes->links || changes->ours || changes->filters || changes->lost))
     return;
   auto timer = loop_->timer(SETTLE, 0ms, [this] {
     change_pending_ = false;
@@ -383,6 +397,7 @@ void Daemon::network_changed() {
   if (auto done = network_->refresh(); !done)
     log::warning("network_refresh", {{"error", done.failure().message}});
   warn_once();
+  keep_engine();
   direct_->refresh();
   tell_direct();
   if (auto done = follow_mtu(); !done)

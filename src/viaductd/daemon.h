@@ -56,6 +56,7 @@ private:
   Result<void> start_network();
   Result<void> start_workers();
   Result<void> attach_engine();
+  void keep_engine();
   void adopt_sessions();
   bool leaves() const;
   Result<void> start_direct();

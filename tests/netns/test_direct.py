@@ -528,6 +528,14 @@ def test_ports_come_and_go(bare_lab):
     lab.client.run("ping", "-c", "1", "-W", "5", TARGET)
 
 
+def test_who_takes_the_program_off_finds_it_again(bare_lab):
+    start(bare_lab)
+    before = programs(bare_lab, "lan")
+    bare_lab.gateway.run("tc", "qdisc", "del", "dev", "lan", "clsact")
+    labs.wait_for("the program is back", lambda: programs(bare_lab, "lan") == before, 10)
+    assert before and set(states(bare_lab).values()) == {"tc"}
+
+
 def test_what_cannot_be_direct(bare_lab):
     lab = bare_lab
     lab.gateway.ip("tuntap", "add", "dev", "ppp", "mode", "tun")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Others attach their programs to nvi0, or take the bpf engine's away: packets go on, by the workers where
-the engine's program does not see them, and the doctor names it."""
+"""Others attach their programs to nvi0: packets go on, by the workers where the engine's program does not
+see them, and the doctor names it. Who takes the engine's program away finds it there again."""
 
 import json
 
@@ -71,12 +71,18 @@ def test_in_front_of_ours(talking):
 def test_ours_is_taken_away(talking):
     lab, connection = talking
     tc(lab, "qdisc", "del", "dev", "nvi0", "clsact")
+    connection.talk()
+    labs.wait_for("the program is back", lambda: doctor(lab)["level"] == "ok", 10)
+    assert "it is there again" in lab.daemon.said()
     goes_on(lab, connection)
-    found = doctor(lab)
-    assert found["level"] == "warn" and "not on nvi0 any more" in found["text"], found
-    lab.stop_daemon(labs.signal.SIGUSR1)
-    lab.start_daemon(nvi={"engine": "bpf"})
-    assert doctor(lab)["level"] == "ok"
+
+
+def test_ours_is_taken_away_alone(talking):
+    """Its place stays, with somebody else's program in it."""
+    lab, connection = talking
+    attach(lab, "egress")
+    tc(lab, "filter", "del", "dev", "nvi0", "egress", "protocol", "all", "pref", "1", "handle", "1", "bpf")
+    labs.wait_for("the program is back", lambda: "not on nvi0" not in doctor(lab)["text"], 10)
     goes_on(lab, connection)
 
 

@@ -494,6 +494,8 @@ TEST_F(NetlinkSocket, monitor_says_what_kind_of_thing_changed) {
   EXPECT_FALSE(after("ip route del 198.51.100.0/24 dev lo").ours);
   EXPECT_FALSE(after("ip route add 198.51.100.0/24 dev lo proto 86").ours);
   EXPECT_TRUE(after("ip route del 198.51.100.0/24 dev lo").ours);
+  EXPECT_FALSE(after("tc qdisc add dev lo clsact").filters);
+  EXPECT_TRUE(after("tc qdisc del dev lo clsact").filters);
 }
 
 TEST_F(NetlinkSocket, monitor_survives_lost_messages) {
