@@ -69,7 +69,7 @@ int direct_tc(struct __sk_buff *skb) {
   struct packet p = {};
   enum verdict v;
 
-  if (!is_for_this_port(skb) || !packet_init(&p, skb) || !load_head(&p, skb))
+  if (!is_for_this_port(skb) || !packet_init(&p, skb) || !load_skb(&p, skb))
     return TC_ACT_UNSPEC; /* whoever sits behind us, then the stack */
   if (!testing)
     ignore_padding(&p);

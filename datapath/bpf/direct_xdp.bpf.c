@@ -103,7 +103,7 @@ int direct_xdp(struct xdp_md *xdp) {
   struct packet p = {};
   enum verdict v;
 
-  if (!is_for_this_port(xdp) || !packet_init(&p, xdp) || !load_head(&p, xdp))
+  if (!is_for_this_port(xdp) || !packet_init(&p, xdp) || !load_frame(&p, xdp))
     return XDP_PASS;
   if (!testing)
     ignore_padding(&p);

@@ -12,26 +12,14 @@
 
 #define CONTEXT struct __sk_buff
 #define LOAD(context, at, to, n) bpf_skb_load_bytes(context, at, to, n)
-#include "datapath/bpf/sum.h"
+#include "datapath/bpf/load.h"
 
 enum { ETHERTYPE_IPV4 = 0x0800, ETHERTYPE_IPV6 = 0x86dd };
 
-/* Copies the first bytes of the packet to where the steps look at them. A packet without any is
- * left to parse, which has a word for it. */
-STEP bool load_head(struct packet *p, struct __sk_buff *skb) {
-  __u64 last = skb->len - layer2 - 1; /* as a bound the verifier of 6.1 can follow */
-
+STEP bool load_skb(struct packet *p, struct __sk_buff *skb) {
   p->segments = skb->gso_segs ? skb->gso_segs : 1;
   p->segment_size = skb->gso_size;
-  if (skb->len <= layer2)
-    return true;
-  p->length = (__u32)last + 1;
-  if (last >= HEAD_BYTES)
-    last = HEAD_BYTES - 1;
-  KEEP(last);
-  last &= HEAD_BYTES - 1;
-  p->head_length = (__u32)last + 1;
-  return bpf_skb_load_bytes(skb, layer2, (__u8 *)p->head, (__u32)last + 1) == 0;
+  return load_head(p, skb, layer2, skb->len);
 }
 
 STEP long store_headers(struct __sk_buff *skb, const struct packet *p) {

@@ -12,7 +12,7 @@
 
 #define CONTEXT struct xdp_md
 #define LOAD(context, at, to, n) bpf_xdp_load_bytes(context, at, to, n)
-#include "datapath/bpf/sum.h"
+#include "datapath/bpf/load.h"
 
 enum { ETHERTYPE_IPV4 = 0x0800, ETHERTYPE_IPV6 = 0x86dd };
 enum { LINK_ADDRESSES = 12, LINK_HEADER = 14 };
@@ -21,22 +21,9 @@ STEP __u32 frame_length(struct xdp_md *xdp) {
   return (__u32)bpf_xdp_get_buff_len(xdp);
 }
 
-/* Copies the first bytes of the packet to where the steps look at them. A packet without any is
- * left to parse, which has a word for it. */
-STEP bool load_head(struct packet *p, struct xdp_md *xdp) {
-  __u32 frame = frame_length(xdp);
-  __u64 last = frame - LINK_HEADER - 1; /* as a bound the verifier of 6.1 can follow */
-
+STEP bool load_frame(struct packet *p, struct xdp_md *xdp) {
   p->segments = 1;
-  if (frame <= LINK_HEADER)
-    return true;
-  p->length = (__u32)last + 1;
-  if (last >= HEAD_BYTES)
-    last = HEAD_BYTES - 1;
-  KEEP(last);
-  last &= HEAD_BYTES - 1;
-  p->head_length = (__u32)last + 1;
-  return bpf_xdp_load_bytes(xdp, LINK_HEADER, (__u8 *)p->head, (__u32)last + 1) == 0;
+  return load_head(p, xdp, LINK_HEADER, frame_length(xdp));
 }
 
 STEP void follow_checksum(const struct packet *p, __u8 *field) {

@@ -26,7 +26,7 @@ int nvi(struct __sk_buff *skb) {
   struct packet p = {};
   enum verdict v;
 
-  if (!packet_init(&p, skb) || !load_head(&p, skb))
+  if (!packet_init(&p, skb) || !load_skb(&p, skb))
     return TC_ACT_OK; /* cannot happen; the native build sees the packet */
   v = path(&p);
   tell_test(&p, v);

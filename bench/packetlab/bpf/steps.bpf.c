@@ -46,7 +46,7 @@ int timed(struct __sk_buff *skb) {
     return TC_ACT_OK;
   if (last_step == TIMED_THERE_AND_BACK)
     return there_and_back(skb);
-  if (!packet_init(&p, skb) || !load_head(&p, skb))
+  if (!packet_init(&p, skb) || !load_skb(&p, skb))
     return TC_ACT_SHOT;
   if (last_step == TIMED_LOAD)
     return TC_ACT_OK;

@@ -1,15 +1,32 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only
  *
- * A UDP checksum over a whole datagram in a packet's own memory, for those that come without one
- * (RFC 7915 4.5). A program defines before including this:
+ * What is read of a packet's own memory: its first bytes, for the steps; and a UDP checksum over a
+ * whole datagram, for those that come without one (RFC 7915 4.5). A program defines before including
+ * this:
  *   CONTEXT                    what its hook is given: struct __sk_buff, struct xdp_md
  *   LOAD(context, at, to, n)   copies n bytes of the packet, 0 where it could
  */
-#ifndef VIADUCT_DATAPATH_BPF_SUM_H
-#define VIADUCT_DATAPATH_BPF_SUM_H
+#ifndef VIADUCT_DATAPATH_BPF_LOAD_H
+#define VIADUCT_DATAPATH_BPF_LOAD_H
 
 #include "datapath/checksum.h"
 #include "datapath/packet.h"
+
+/* Copies the first bytes of the packet, which begins at `start` of a frame of `frame` bytes, to where
+ * the steps look at them. A packet without any is left to parse, which has a word for it. */
+STEP bool load_head(struct packet *p, CONTEXT *context, __u32 start, __u32 frame) {
+  __u64 last = frame - start - 1; /* as a bound the verifier of 6.1 can follow */
+
+  if (frame <= start)
+    return true;
+  p->length = (__u32)last + 1;
+  if (last >= HEAD_BYTES)
+    last = HEAD_BYTES - 1;
+  KEEP(last);
+  last &= HEAD_BYTES - 1;
+  p->head_length = (__u32)last + 1;
+  return LOAD(context, start, (__u8 *)p->head, (__u32)last + 1) == 0;
+}
 
 /* Adds the first SUM_CHUNK of `left` bytes (at least one) to workspace.sum; 0: they cannot be read.
  * A global function: the verifier goes through it once, and not in each round of the loop. */
