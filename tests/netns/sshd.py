@@ -21,7 +21,7 @@ sshd:x:65533:65534::/run/sshd:/usr/sbin/nologin
 class SshServer:
     """sshd, started; `options` are what ssh and everything that calls it must be given."""
 
-    def __init__(self, lab):
+    def __init__(self, lab, address=labs.SERVER):
         self._folder = lab.folder / "ssh"
         self._folder.mkdir(mode=0o700)
         for name in ("host", "user"):
@@ -30,14 +30,14 @@ class SshServer:
         (self._folder / "passwd").write_text(_PASSWD, encoding="ascii")
         (self._folder / "shadow").write_text("root:*:19000:0:99999:7:::\n", encoding="ascii")
         (self._folder / "config").write_text(
-            f"ListenAddress {labs.SERVER}\nPort {PORT}\nHostKey {self._folder}/host\n"
+            f"ListenAddress {address}\nPort {PORT}\nHostKey {self._folder}/host\n"
             f"AuthorizedKeysFile {self._folder}/user.pub\nStrictModes no\nUsePAM no\n"
             "PermitRootLogin prohibit-password\nPidFile none\n", encoding="ascii")
         (self._folder / "known").write_text(
             "* " + (self._folder / "host.pub").read_text(encoding="ascii"), encoding="ascii")
         lab.start_listening("sshd", [
             "unshare", "--mount", "sh", "-c", _IN_A_WORLD_OF_ITS_OWN, "sh", self._folder,
-            "/usr/sbin/sshd", "-D", "-e", "-f", self._folder / "config"], labs.SERVER, PORT)
+            "/usr/sbin/sshd", "-D", "-e", "-f", self._folder / "config"], address, PORT)
         self.options = [
             "-F", "none", "-l", "root", "-i", str(self._folder / "user"),
             "-o", f"UserKnownHostsFile={self._folder}/known", "-o", "BatchMode=yes",
