@@ -44,7 +44,8 @@ MANY_SESSIONS = 1_000_000  # where these are many: what does not grow with them 
 class Results:
     """Figures by (what, variant, unit) and candidate, in the order in which they first came."""
 
-    def __init__(self):
+    def __init__(self, bases=BASES):
+        self._bases = bases
         self._rounds = {}
 
     def add(self, candidate, figures):
@@ -64,7 +65,7 @@ class Results:
                     "lowest": round(min(rounds), 4), "highest": round(max(rounds), 4),
                     "rounds": [round(float(figure), 4) for figure in rounds],
                     "lost": round(statistics.median(lost), 4) if lost else None,
-                    "of": {base: round(medians[name] / medians[base], 3) for base in BASES
+                    "of": {base: round(medians[name] / medians[base], 3) for base in self._bases
                            if medians.get(base)},
                 })
         return rows
@@ -120,8 +121,8 @@ def digits(value):
     return f"{value:.2f}" if value >= 0.095 else f"{value:.4f}"
 
 
-def figures_table(rows):
-    bases = [base for base in BASES if any(base in row["of"] for row in rows)]
+def figures_table(rows, bases=BASES):
+    bases = [base for base in bases if any(base in row["of"] for row in rows)]
     lines = []
     for row in rows:
         lost = row["lost"]
@@ -178,8 +179,8 @@ def markdown(report, plots=()):
     return "\n".join(parts)
 
 
-def write(folder, name, report, plots=()):
+def write(folder, name, report, plots=(), text=None):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.json").write_text(
         json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    (folder / f"{name}.md").write_text(markdown(report, plots), encoding="utf-8")
+    (folder / f"{name}.md").write_text(text or markdown(report, plots), encoding="utf-8")
