@@ -8,6 +8,7 @@
 
 #include <cstdio>
 #include <functional>
+#include <map>
 
 namespace viaduct::agent {
 
@@ -45,10 +46,26 @@ std::string list_text(const json &item, const char *name) {
   return all.empty() ? "none" : all;
 }
 
+std::string served(const json &item, const char *name, const char *why_not) {
+  std::string text = cli::member(item, name) == true ? "served" : "not served";
+  if (std::string why = cli::text(item, why_not); !why.empty())
+    text += " (" + why + ")";
+  return text;
+}
+
+std::string ports_text(const json &item) {
+  std::string all;
+  const json &ports = cli::member(item, "udp_ports");
+  if (ports.is_array())
+    for (const json &port : ports) {
+      all += (all.empty() ? "" : " ") + cli::text(port, "name");
+      if (cli::member(port, "taken") != true)
+        all += " (" + cli::text(port, "why_not") + ")";
+    }
+  return all.empty() ? "none" : all;
+}
+
 std::string status_text(const json &item) {
-  std::string getsockopt = cli::member(item, "getsockopt") == true ? "served" : "not served";
-  if (std::string why = cli::text(item, "why_no_getsockopt"); !why.empty())
-    getsockopt += " (" + why + ")";
   const std::pair<const char *, std::string> lines[] = {
       {"version", cli::text(item, "version")},
       {"running", cli::text(item, "uptime_seconds") + " s, pid " + cli::text(item, "pid")},
@@ -56,7 +73,10 @@ std::string status_text(const json &item) {
       {"cgroup", cli::text(item, "cgroup")},
       {"senders", list_text(item, "senders")},
       {"kinds", list_text(item, "kinds")},
-      {"getsockopt", getsockopt},
+      {"getsockopt", served(item, "getsockopt", "why_no_getsockopt")},
+      {"udp", served(item, "udp", "why_no_udp")},
+      {"uoa getsockopt", served(item, "uoa_getsockopt", "why_no_uoa_getsockopt")},
+      {"udp ports", ports_text(item)},
       {"older listeners", list_text(item, "older_listeners")},
   };
   std::string all;
@@ -172,6 +192,28 @@ int toa_stats(const Options &options) {
       line += fmt::format("{:>10} ", cli::text(part));
     return output.write(line + "\n");
   });
+  return output.finish(whole ? cli::exit_good : cli::exit_failed);
+}
+
+// A line of headings, one of numbers.
+int uoa_stats(const Options &options) {
+  Output output;
+  std::map<std::string, uint64_t> counts;
+  bool whole = ask(options, "counters", [&](const json &item) {
+    const json &value = cli::member(item, "value");
+    if (value.is_number_unsigned())
+      counts[cli::text(item, "name")] = value.get<uint64_t>();
+    return true;
+  });
+  if (whole)
+    output.write(fmt::format(" Success     Miss  Invalid|UOA  Got     None    Saved Ack-Fail\n"
+                             "{:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}\n",
+                             counts["uoa_receive_ok"] + counts["uoa_getsockopt_ok"],
+                             counts["uoa_getsockopt_miss"] + counts["uoa_receive_unknown"] +
+                                 counts["uoa_receive_mismatch"] + counts["uoa_receive_contested"],
+                             counts["uoa_malformed"] + counts["uoa_contradicting"] +
+                                 counts["uoa_implausible"],
+                             counts["uoa_got"], counts["uoa_none"], counts["uoa_saved"], 0));
   return output.finish(whole ? cli::exit_good : cli::exit_failed);
 }
 

@@ -17,6 +17,7 @@ struct Options {
 int check(const Options &options);
 int show(const Options &options);
 int toa_stats(const Options &options); // as /proc/net/toa_stats has them
+int uoa_stats(const Options &options); // as /proc/net/uoa_stats
 int doctor(const Options &options);
 int reload(const Options &options);
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <net/if.h>
 
 namespace viaduct::agent {
 
@@ -24,6 +25,7 @@ struct Reader : config::Problems {
 using Key = config::KeyOf<Reader>;
 
 constexpr size_t max_kinds = 64;
+constexpr size_t max_ports = 64;
 constexpr size_t longest_path = 4096;
 
 struct KnownKind {
@@ -156,13 +158,37 @@ void nat64_getsockopt(Reader &reader, const Field &field) {
     reader.config.nat64_getsockopt = *value;
 }
 
+void uoa_getsockopt(Reader &reader, const Field &field) {
+  if (auto value = config::read_boolean(reader, field))
+    reader.config.uoa_getsockopt = *value;
+}
+
+void udp(Reader &reader, const Field &field) {
+  if (auto value = config::read_boolean(reader, field))
+    reader.config.udp = *value;
+}
+
+// The kernel's own rules for names of interfaces; '%' would make a pattern of it.
+bool valid_port(std::string_view name) {
+  if (name.empty() || name.size() >= IFNAMSIZ || name == "." || name == "..")
+    return false;
+  return std::ranges::all_of(
+      name, [](char c) { return c > ' ' && c < 0x7f && c != '/' && c != ':' && c != '%'; });
+}
+
 void udp_ports(Reader &reader, const Field &field) {
-  if (field.value.kind != config::Kind::list)
-    return expected(reader, field, "a list of interfaces, empty in this version");
-  if (!field.value.items.empty())
-    problem(reader, field.value.at,
-            fmt::format("this version does not support {} yet, expected an empty list or no key",
-                        field.name));
+  if (field.value.kind == config::Kind::list && field.value.items.empty())
+    return; // none, as by default
+  const char *what = "the name of a port, such as \"eth0\"";
+  for (const Field &item :
+       config::read_list(reader, field, max_ports, "a list of names of ports such as [\"eth0\"]")) {
+    const std::string *name = config::read_string(reader, item, what);
+    if (name != nullptr && !valid_port(*name))
+      expected(reader, item, what);
+    else if (name != nullptr)
+      reader.config.udp_ports.push_back(*name);
+  }
+  sort_and_unique(reader.config.udp_ports);
 }
 
 void cgroup(Reader &reader, const Field &field) {
@@ -180,6 +206,8 @@ void cgroup(Reader &reader, const Field &field) {
 constexpr Key agent_keys[] = {{"senders", senders},
                               {"kinds", kinds},
                               {"nat64_getsockopt", nat64_getsockopt},
+                              {"uoa_getsockopt", uoa_getsockopt},
+                              {"udp", udp},
                               {"udp_ports", udp_ports},
                               {"cgroup", cgroup}};
 
@@ -237,12 +265,17 @@ Outcome load(const std::string &path) {
 }
 
 std::vector<std::string> warnings(const Config &config) {
+  std::vector<std::string> sentences;
   if (config.any_sender)
-    return {"[agent] senders has \"any\": whoever can open a connection chooses the address that "
-            "programs see"};
-  if (config.senders4.empty() && config.senders6.empty())
-    return {"[agent] senders is empty: no TOA is believed"};
-  return {};
+    sentences.emplace_back("[agent] senders has \"any\": whoever can open a connection or send a "
+                           "datagram chooses the address that programs see");
+  else if (config.senders4.empty() && config.senders6.empty())
+    sentences.emplace_back("[agent] senders is empty: no TOA is believed");
+  if (!config.udp && !config.udp_ports.empty())
+    sentences.emplace_back("[agent] udp is false: udp_ports does nothing");
+  if (!config.udp && config.uoa_getsockopt)
+    sentences.emplace_back("[agent] udp is false: uoa_getsockopt does nothing");
+  return sentences;
 }
 
 } // namespace viaduct::agent

@@ -31,7 +31,10 @@ struct Config {
   bool any_sender = false;
   std::vector<Kind> kinds = {{254, 8}, {254, 20}}; // sorted, none twice
   bool nat64_getsockopt = false;
-  std::string cgroup; // empty: of the whole machine
+  bool uoa_getsockopt = false;
+  bool udp = true;                    // UOA, as IPv4 option
+  std::vector<std::string> udp_ports; // and as protocol 248; sorted, none twice
+  std::string cgroup;                 // empty: of the whole machine
   std::string socket = "/run/viaduct-agent/control.sock";
   std::optional<config::Listen> metrics;
   bool operator==(const Config &) const = default;

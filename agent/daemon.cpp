@@ -38,6 +38,13 @@ json kind_texts(const Config &config) {
   return texts;
 }
 
+json port_items(const std::vector<PortState> &ports) {
+  json items = json::array();
+  for (const PortState &port : ports)
+    items.push_back({{"name", port.name}, {"taken", port.attached}, {"why_not", port.why_not}});
+  return items;
+}
+
 } // namespace
 
 Daemon::Daemon(std::string config_path, Config config)
@@ -62,7 +69,7 @@ Result<void> Daemon::start() {
   for (Step step : {&Daemon::start_loop,
                     &Daemon::start_control, // refuses a second agent before anything is touched
                     &Daemon::start_hooks,   // from here on addresses are told
-                    &Daemon::start_metrics})
+                    &Daemon::start_ports, &Daemon::start_metrics})
     if (auto done = (this->*step)(); !done)
       return done;
   warn();
@@ -104,6 +111,26 @@ Result<void> Daemon::start_hooks() {
   return {};
 }
 
+// Ports come and go; those that are there are taken before we say that we are ready.
+Result<void> Daemon::start_ports() {
+  look_at_ports();
+  constexpr std::chrono::milliseconds each(1000);
+  if (auto timer = loop_->timer(each, each, [this] { look_at_ports(); }); !timer)
+    return timer.failure();
+  return {};
+}
+
+void Daemon::look_at_ports() {
+  for (const PortChange &change : hooks_->look_at_ports())
+    if (change.attached)
+      log::info("udp_port_taken", {{"port", change.name}});
+    else
+      log::warning("udp_port_missing",
+                   {{"port", change.name},
+                    {"error", change.why_not},
+                    {"detail", "its protocol 248 is not understood; it is looked for again"}});
+}
+
 Result<void> Daemon::start_metrics() {
   auto server = metrics_of(config_);
   if (!server)
@@ -120,8 +147,17 @@ Result<std::unique_ptr<metrics::HttpServer>> Daemon::metrics_of(const Config &co
         {.uptime_seconds = uptime(),
          .counters = hooks_->counters(),
          .by_kind = hooks_->by_kind(),
-         .getsockopt = config_.nat64_getsockopt && hooks_->why_no_getsockopt().empty()});
+         .getsockopt = config_.nat64_getsockopt && hooks_->why_no_getsockopt().empty(),
+         .udp = config_.udp && hooks_->why_no_udp().empty(),
+         .ports = hooks_->ports()});
   });
+}
+
+void Daemon::warn_of_udp() const {
+  if (!hooks_->why_no_udp().empty())
+    log::warning("no_udp", {{"error", hooks_->why_no_udp()}});
+  if (!hooks_->why_no_uoa_getsockopt().empty())
+    log::warning("no_uoa_getsockopt", {{"error", hooks_->why_no_uoa_getsockopt()}});
 }
 
 void Daemon::warn() const {
@@ -129,6 +165,7 @@ void Daemon::warn() const {
     log::warning("configuration", {{"detail", sentence}});
   if (!hooks_->why_no_getsockopt().empty())
     log::warning("no_getsockopt", {{"error", hooks_->why_no_getsockopt()}});
+  warn_of_udp();
   if (hooks_->lost_layout())
     log::warning("connections_lost",
                  {{"detail", "a predecessor of another version had connections that this one "
@@ -179,6 +216,8 @@ Result<void> Daemon::reload() {
     return done;
   }
   config_ = next;
+  warn_of_udp();
+  look_at_ports();
   for (const std::string &sentence : warnings(config_))
     log::warning("configuration", {{"detail", sentence}});
   log::info("reloaded", {{"configuration", config_path_}});
@@ -195,6 +234,13 @@ json Daemon::status() const {
           {"kinds", kind_texts(config_)},
           {"getsockopt", config_.nat64_getsockopt && hooks_->why_no_getsockopt().empty()},
           {"why_no_getsockopt", hooks_->why_no_getsockopt()},
+          {"udp", config_.udp && hooks_->why_no_udp().empty()},
+          {"why_no_udp", hooks_->why_no_udp()},
+          {"uoa_getsockopt", config_.udp && config_.uoa_getsockopt &&
+                                 hooks_->why_no_udp().empty() &&
+                                 hooks_->why_no_uoa_getsockopt().empty()},
+          {"why_no_uoa_getsockopt", hooks_->why_no_uoa_getsockopt()},
+          {"udp_ports", port_items(hooks_->ports())},
           {"adopted", hooks_->adopted()},
           {"older_listeners", still_there(older_, listeners_now())}};
 }

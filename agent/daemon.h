@@ -31,6 +31,8 @@ private:
   Result<void> start_loop();
   Result<void> start_control();
   Result<void> start_hooks();
+  Result<void> start_ports();
+  void look_at_ports();
   Result<void> start_metrics();
   void on_signal(int number);
   Result<void> reload();
@@ -38,6 +40,7 @@ private:
   nlohmann::json status() const;
   Result<std::unique_ptr<metrics::HttpServer>> metrics_of(const Config &config);
   void warn() const;
+  void warn_of_udp() const;
   double uptime() const;
 
   std::string config_path_;

@@ -71,10 +71,37 @@ Finding older_listeners(const json &status) {
           "restart their programs, if the sender adds TOA to nothing but the SYN"};
 }
 
+Finding udp_ports(const json &status) {
+  const json &list = cli::member(status, "udp_ports");
+  std::string missing;
+  if (list.is_array())
+    for (const json &port : list)
+      if (cli::member(port, "taken") != true)
+        missing += fmt::format("{}{} ({})", missing.empty() ? "" : ", ", cli::text(port, "name"),
+                               cli::text(port, "why_not"));
+  if (!missing.empty())
+    return {"udp_ports", Level::warn, "not taken: " + missing,
+            "make the port, or take it out of [agent] udp_ports"};
+  return {"udp_ports", Level::ok,
+          list.is_array() && !list.empty() ? "all are taken" : "none is named", ""};
+}
+
 Finding program(const char *check, const Result<void> &loaded, const char *without) {
   if (loaded)
     return {check, Level::ok, "the kernel takes it", ""};
   return {check, Level::fail, loaded.failure().message, without};
+}
+
+// The rest of UDP goes on without it.
+Finding uoa_getsockopt(const json &status) {
+  auto loaded = probe_uoa_getsockopt();
+  if (loaded)
+    return {"uoa_getsockopt", Level::ok, "the kernel takes it", ""};
+  const json &why = cli::member(status, "why_no_uoa_getsockopt");
+  bool wanted = status.is_object() && why.is_string() && !why.get<std::string>().empty();
+  return {"uoa_getsockopt", wanted ? Level::warn : Level::ok,
+          "not getsockopt 2048, which needs x86-64 and CAP_PERFMON: " + loaded.failure().message,
+          "take uoa_getsockopt out of the configuration; receiving tells the client all the same"};
 }
 
 Finding cgroups() {
@@ -126,9 +153,12 @@ int doctor(const Options &options) {
   if (status.is_object()) {
     findings.push_back(senders(status));
     findings.push_back(older_listeners(status));
+    findings.push_back(udp_ports(status));
   }
   findings.push_back(program("hooks", probe_hooks(), "nothing works without it: a newer kernel"));
   findings.push_back(program("getsockopt", probe_getsockopt(), "getsockopt 4096 is not served"));
+  findings.push_back(program("udp", probe_udp(), "UOA is ignored, programs see the load balancer"));
+  findings.push_back(uoa_getsockopt(status));
   findings.push_back(program("view", probe_view(), "show connections does not work"));
   findings.push_back(cgroups());
   findings.push_back(bpf_file_system());
@@ -147,10 +177,10 @@ int doctor(const Options &options) {
                   {"advice", found.advice}});
       continue;
     }
-    output.write(fmt::format("{:<5} {:<12} {}\n", name_of(found.level), found.check,
+    output.write(fmt::format("{:<5} {:<14} {}\n", name_of(found.level), found.check,
                              cli::printable(found.text)));
     if (!found.advice.empty() && found.level != Level::ok)
-      output.write(fmt::format("{:<18} {}\n", "", "do: " + cli::printable(found.advice)));
+      output.write(fmt::format("{:<20} {}\n", "", "do: " + cli::printable(found.advice)));
   }
   if (options.json)
     array.end();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "agent/hooks.h"
 
+#include "agent/pinned.h"
 #include "tables/libbpf_words.h"
 
 #include <bpf/bpf.h>
@@ -18,28 +19,6 @@ namespace {
 using tables::LibbpfWords;
 
 constexpr const char *getsockopt_name = "link_getsockopt";
-
-std::vector<bpf_map *> maps_of(bpf_object *object) {
-  std::vector<bpf_map *> maps;
-  bpf_map *map = nullptr;
-  bpf_object__for_each_map(map, object) {
-    if (!bpf_map__is_internal(map))
-      maps.push_back(map);
-  }
-  return maps;
-}
-
-Result<void> same_form(const bpf_map *map, int pinned) {
-  bpf_map_info info{};
-  uint32_t size = sizeof info;
-  if (bpf_obj_get_info_by_fd(pinned, &info, &size) < 0)
-    return system_error("cannot look at a pinned BPF map", errno);
-  if (info.type != static_cast<uint32_t>(bpf_map__type(map)) ||
-      info.key_size != bpf_map__key_size(map) || info.value_size != bpf_map__value_size(map) ||
-      info.map_flags != bpf_map__map_flags(map) || info.max_entries != bpf_map__max_entries(map))
-    return error("the pinned BPF map {} has another form than this version's", bpf_map__name(map));
-  return {};
-}
 
 // Makes a trie hold what is wanted: what is new goes in before what is old goes out.
 template <typename Key>
@@ -97,6 +76,7 @@ Result<std::unique_ptr<Hooks>> Hooks::start(const Config &config) {
     return done.failure();
   if (auto done = hooks->serve_getsockopt(config.nat64_getsockopt); !done)
     hooks->why_no_getsockopt_ = done.failure().message;
+  hooks->serve_udp(config);
   hooks->leaving_ = false;
   return hooks;
 }
@@ -105,6 +85,9 @@ Hooks::~Hooks() {
   for (bpf_link *link : links_)
     bpf_link__destroy(link); // a pinned one goes on
   bpf_link__destroy(getsockopt_link_);
+  if (udp_ != nullptr && leaving_)
+    udp_->leave();
+  udp_.reset();
   if (!leaving_ && pins_) {
     pins_->remove();
     if (cgroup_.fd() >= 0)
@@ -122,69 +105,25 @@ Result<void> Hooks::load() {
   skeleton_ = toa_hooks__open();
   if (skeleton_ == nullptr)
     return words.failure("cannot open the BPF object", -errno);
-  if (auto done = adopt_maps(maps_of(skeleton_->obj)); !done)
+  if (auto done = adopt_maps(*pins_, skeleton_->obj); !done)
     return done;
   if (int code = toa_hooks__load(skeleton_); code < 0)
     return words.failure("the kernel refused the BPF programs", code);
-  return pin_maps();
-}
-
-Result<void> Hooks::adopt_maps(const std::vector<bpf_map *> &maps) {
-  for (bpf_map *map : maps) {
-    Fd pinned(bpf_obj_get(pins_->path(bpf_map__name(map)).c_str()));
-    if (!pinned && errno == ENOENT)
-      continue; // the first start, or new in this version
-    if (!pinned)
-      return system_error(fmt::format("cannot open the pinned map {}", bpf_map__name(map)), errno);
-    if (auto same = same_form(map, pinned.get()); !same)
-      return same;
-    if (int code = bpf_map__reuse_fd(map, pinned.get()); code < 0)
-      return system_error("cannot take over a BPF map", -code);
-  }
-  return {};
-}
-
-Result<void> Hooks::pin_maps() {
-  for (const bpf_map *map : maps_of(skeleton_->obj))
-    if (bpf_obj_pin(bpf_map__fd(map), pins_->path(bpf_map__name(map)).c_str()) < 0 &&
-        errno != EEXIST)
-      return system_error("cannot pin a BPF map", errno);
-  return {};
+  return pin_maps(*pins_, skeleton_->obj);
 }
 
 // --- attaching
 // --------------------------------------------------------------------------------
 
-// A pinned link gets the new program in one step: there is no moment without one. It may be of a
-// cgroup that is gone; then it is made again.
-Result<void> Hooks::attach(const bpf_program *program, const char *name, bpf_link *&link) {
-  LibbpfWords words;
-  std::string path = pins_->path(name);
-  if (pins_->has(name)) {
-    link = bpf_link__open(path.c_str());
-    if (link != nullptr &&
-        bpf_link_update(bpf_link__fd(link), bpf_program__fd(program), nullptr) == 0)
-      return {};
-    bpf_link__destroy(link);
-    pins_->forget(name);
-  }
-  link = bpf_program__attach_cgroup(program, cgroup_.fd());
-  if (link == nullptr)
-    return words.failure(
-        fmt::format("cannot attach {} to {}", bpf_program__name(program), cgroup_.path()).c_str(),
-        -errno);
-  if (int code = bpf_link__pin(link, path.c_str()); code < 0)
-    return words.failure("cannot pin a BPF link", code);
-  return {};
-}
-
 Result<void> Hooks::attach_all() {
   const auto &programs = skeleton_->progs;
-  if (auto done = attach(programs.agent_getpeername4, "link_getpeername4", links_[0]); !done)
-    return done;
-  if (auto done = attach(programs.agent_getpeername6, "link_getpeername6", links_[1]); !done)
-    return done;
-  return attach(programs.agent_sock_ops, "link_sock_ops", links_[2]);
+  const CgroupProgram all[] = {{programs.agent_getpeername4, "link_getpeername4"},
+                               {programs.agent_getpeername6, "link_getpeername6"},
+                               {programs.agent_sock_ops, "link_sock_ops"}};
+  for (size_t i = 0; i < links_.size(); i++)
+    if (auto done = attach_to_cgroup(*pins_, cgroup_, all[i].program, all[i].pin, links_[i]); !done)
+      return done;
+  return {};
 }
 
 Result<void> Hooks::serve_getsockopt(bool wanted) {
@@ -201,11 +140,12 @@ Result<void> Hooks::serve_getsockopt(bool wanted) {
   getsockopt_ = toa_getsockopt__open();
   if (getsockopt_ == nullptr)
     return words.failure("cannot open the BPF object for getsockopt 4096", -errno);
-  if (auto done = adopt_maps(maps_of(getsockopt_->obj)); !done)
+  if (auto done = adopt_maps(*pins_, getsockopt_->obj); !done)
     return done;
   if (int code = toa_getsockopt__load(getsockopt_); code < 0)
     return words.failure("the kernel refused the BPF program for getsockopt 4096", code);
-  return attach(getsockopt_->progs.agent_getsockopt, getsockopt_name, getsockopt_link_);
+  return attach_to_cgroup(*pins_, cgroup_, getsockopt_->progs.agent_getsockopt, getsockopt_name,
+                          getsockopt_link_);
 }
 
 // --- configuration
@@ -249,7 +189,39 @@ Result<void> Hooks::apply(const Config &config) {
     why_no_getsockopt_ = done.failure().message;
     return done;
   }
+  serve_udp(config);
   return {};
+}
+
+// TOA goes on without it.
+void Hooks::serve_udp(const Config &config) {
+  why_no_udp_.clear();
+  why_no_uoa_getsockopt_.clear();
+  if (!config.udp) {
+    udp_.reset();
+    Udp::forget(*pins_);
+    return;
+  }
+  if (udp_ == nullptr) {
+    auto udp = Udp::start(*pins_, cgroup_);
+    if (!udp) {
+      why_no_udp_ = udp.failure().message;
+      Udp::forget(*pins_);
+      return;
+    }
+    udp_ = std::move(*udp);
+  }
+  udp_->set_ports(config.udp_ports);
+  if (auto done = udp_->serve_getsockopt(config.uoa_getsockopt); !done)
+    why_no_uoa_getsockopt_ = done.failure().message;
+}
+
+std::vector<PortChange> Hooks::look_at_ports() {
+  return udp_ == nullptr ? std::vector<PortChange>() : udp_->look_at_ports();
+}
+
+std::vector<PortState> Hooks::ports() const {
+  return udp_ == nullptr ? std::vector<PortState>() : udp_->ports();
 }
 
 // --- counters

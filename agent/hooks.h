@@ -8,6 +8,7 @@
 #include "agent/config.h"
 #include "agent/pins.h"
 #include "agent/record.h"
+#include "agent/udp.h"
 #include "base/fd.h"
 #include "base/result.h"
 
@@ -18,8 +19,6 @@
 #include <vector>
 
 struct bpf_link;
-struct bpf_map;
-struct bpf_program;
 struct toa_hooks;
 struct toa_getsockopt;
 
@@ -36,7 +35,7 @@ public:
   Hooks(const Hooks &) = delete;
   Hooks &operator=(const Hooks &) = delete;
 
-  // Senders, kinds and getsockopt 4096; the cgroup stays.
+  // Senders, kinds, getsockopt 4096 and UDP; the cgroup stays.
   Result<void> apply(const Config &config);
   void leave() { leaving_ = true; }
 
@@ -45,6 +44,13 @@ public:
   bool lost_layout() const { return lost_layout_; } // they were of another layout
   const std::string &why_no_getsockopt() const { return why_no_getsockopt_; }
 
+  const std::string &why_no_udp() const { return why_no_udp_; }
+  const std::string &why_no_uoa_getsockopt() const { return why_no_uoa_getsockopt_; }
+
+  // Ports come and go: to be called now and then. What has changed since the last time.
+  std::vector<PortChange> look_at_ports();
+  std::vector<PortState> ports() const;
+
   PerCpu counters() const; // in the order of processors, those that can be
   std::map<uint8_t, uint64_t> by_kind() const;
   int connections() const; // the map
@@ -52,11 +58,9 @@ public:
 private:
   explicit Hooks(Cgroup cgroup) : cgroup_(std::move(cgroup)) {}
   Result<void> load();
-  Result<void> adopt_maps(const std::vector<bpf_map *> &maps);
-  Result<void> pin_maps();
-  Result<void> attach(const bpf_program *program, const char *name, bpf_link *&link);
   Result<void> attach_all();
   Result<void> serve_getsockopt(bool wanted);
+  void serve_udp(const Config &config);
   Result<void> set_senders(const Config &config);
   Result<void> set_kinds(const Config &config);
 
@@ -66,7 +70,10 @@ private:
   toa_getsockopt *getsockopt_ = nullptr;
   std::array<bpf_link *, 3> links_{};
   bpf_link *getsockopt_link_ = nullptr;
+  std::unique_ptr<Udp> udp_;
   std::string why_no_getsockopt_;
+  std::string why_no_udp_;
+  std::string why_no_uoa_getsockopt_;
   bool adopted_ = false;
   bool lost_layout_ = false;
   bool leaving_ = true; // until all is attached: what a predecessor left stays

@@ -47,7 +47,7 @@ int serve(const Options &options, bool socket_given) {
 
 int run(int argc, char **argv) {
   CLI::App app("viaduct-agent: programs on this machine see the client behind a load balancer that "
-               "sends TOA.");
+               "sends TOA or UOA.");
   Options options;
   app.set_version_flag("--version", std::string("viaduct-agent ") + viaduct::program_version);
   app.require_subcommand(1);
@@ -65,6 +65,7 @@ int run(int argc, char **argv) {
   show->add_option("what", options.what, "status, counters or connections")
       ->check(CLI::IsMember({"status", "counters", "connections"}));
   auto *stats = app.add_subcommand("toa-stats", "The counters as /proc/net/toa_stats has them");
+  auto *uoa = app.add_subcommand("uoa-stats", "The counters as /proc/net/uoa_stats has them");
   auto *doctor = app.add_subcommand("doctor", "What of this machine helps or hinders the agent");
   app.add_subcommand("reload", "Read the configuration again");
   for (auto *command : {check, show, doctor})
@@ -82,6 +83,8 @@ int run(int argc, char **argv) {
     return viaduct::agent::show(options);
   if (stats->parsed())
     return viaduct::agent::toa_stats(options);
+  if (uoa->parsed())
+    return viaduct::agent::uoa_stats(options);
   return doctor->parsed() ? viaduct::agent::doctor(options) : viaduct::agent::reload(options);
 }
 

@@ -90,6 +90,15 @@ bool Pins::has(std::string_view name) const {
   return fs::exists(path(name), ignored);
 }
 
+std::vector<std::string> Pins::names(std::string_view begin) const {
+  std::vector<std::string> names;
+  std::error_code ignored;
+  for (const auto &entry : fs::directory_iterator(folder_, ignored))
+    if (entry.path().filename().string().starts_with(begin))
+      names.push_back(entry.path().filename().string());
+  return names;
+}
+
 bool Pins::remove_other_layouts() const {
   std::error_code ignored;
   std::vector<fs::path> others;

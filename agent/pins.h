@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace viaduct::agent {
 
@@ -25,6 +26,8 @@ public:
   // Folders of other layouts for the same cgroup are taken away: whether there were any.
   bool remove_other_layouts() const;
   void remove() const;
+  // Of what is pinned, the names that begin so.
+  std::vector<std::string> names(std::string_view begin) const;
   // Takes away a file.
   void forget(std::string_view name) const;
 

@@ -13,6 +13,8 @@
 #include <toa_getsockopt.skel.h>
 #include <toa_hooks.skel.h>
 #include <toa_view.skel.h>
+#include <uoa_getsockopt.skel.h>
+#include <uoa_hooks.skel.h>
 
 namespace viaduct::agent {
 
@@ -40,7 +42,14 @@ struct Hook {
 constexpr Hook hooks[] = {{BPF_CGROUP_SOCK_OPS, "sock_ops"},
                           {BPF_CGROUP_INET4_GETPEERNAME, "getpeername4"},
                           {BPF_CGROUP_INET6_GETPEERNAME, "getpeername6"},
-                          {BPF_CGROUP_GETSOCKOPT, "getsockopt"}};
+                          {BPF_CGROUP_GETSOCKOPT, "getsockopt"},
+                          {BPF_CGROUP_INET_INGRESS, "ingress"},
+                          {BPF_CGROUP_UDP4_RECVMSG, "recvmsg4"},
+                          {BPF_CGROUP_UDP6_RECVMSG, "recvmsg6"},
+                          {BPF_CGROUP_UDP4_SENDMSG, "sendmsg4"},
+                          {BPF_CGROUP_UDP6_SENDMSG, "sendmsg6"},
+                          {BPF_CGROUP_INET4_CONNECT, "connect4"},
+                          {BPF_CGROUP_INET6_CONNECT, "connect6"}};
 
 bool is_ours(uint32_t id) {
   Fd program(bpf_prog_get_fd_by_id(id));
@@ -60,6 +69,12 @@ Result<void> probe_getsockopt() {
 }
 Result<void> probe_view() {
   return load(toa_view__open, toa_view__load, toa_view__destroy);
+}
+Result<void> probe_udp() {
+  return load(uoa_hooks__open, uoa_hooks__load, uoa_hooks__destroy);
+}
+Result<void> probe_uoa_getsockopt() {
+  return load(uoa_getsockopt__open, uoa_getsockopt__load, uoa_getsockopt__destroy);
 }
 
 Result<Others> programs_beside_ours() {

@@ -12,6 +12,8 @@ namespace viaduct::agent {
 Result<void> probe_hooks();
 Result<void> probe_getsockopt();
 Result<void> probe_view();
+Result<void> probe_udp();
+Result<void> probe_uoa_getsockopt();
 
 struct Others {
   std::string text;      // "sock_ops 2, getpeername4 1", ours not counted

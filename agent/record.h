@@ -6,7 +6,7 @@
 #ifndef VIADUCT_AGENT_RECORD_H
 #define VIADUCT_AGENT_RECORD_H
 
-#include "datapath/toa.h"
+#include "datapath/uoa.h"
 
 #ifdef __cplusplus
 namespace viaduct::dp {
@@ -19,6 +19,8 @@ enum { AGENT_LAYOUT = 1 };
 enum agent_limits {
   AGENT_MAX_SENDERS = 1024, /* prefixes of each family */
   AGENT_MAX_MPTCP = 65536,
+  AGENT_MAX_FLOWS = 65536,       /* of UDP; the one that was idle longest gives way */
+  AGENT_FLOW_IDLE_SECONDS = 600, /* after which a flow may be another client's */
 };
 
 enum agent_counter {
@@ -79,6 +81,51 @@ struct agent_tuple {
 };
 DP_STATIC_ASSERT(sizeof(struct agent_tuple) == 48);
 
+/* --- UDP. Written and read by the hooks alone. -------------------------------------------------- */
+
+/* Map `udp_flows`: who is behind a sender's address and port, by what a socket knows when a program receives. `local` is
+ * what the socket is bound to, zero if to any. When the datagram comes in, the socket is all that is known of where:
+ * `scope` is its cookie, and the first receive moves the entry to the network namespace's.
+ * Map `udp_clients`: the same the other way round, `remote` being the client. */
+struct agent_udp_key {
+  __u64 scope; /* cookie of the network namespace, or the socket's */
+  struct address remote, local;
+  __be16 remote_port;
+  __u16 local_port_host;
+  __u8 family; /* of what is on the wire, 4 or 6 */
+  __u8 of_socket;
+  __u8 pad[2];
+};
+DP_STATIC_ASSERT(sizeof(struct agent_udp_key) == 48);
+
+struct agent_udp_flow {
+  struct address client;
+  struct address local; /* where the datagram with the UOA went to */
+  __u64 seen;           /* ns of CLOCK_MONOTONIC */
+  __be16 client_port;
+  __u8 family;    /* the client's */
+  __u8 contested; /* two clients, by two of our addresses that the socket does not tell apart */
+  __u32 pad;
+};
+DP_STATIC_ASSERT(sizeof(struct agent_udp_flow) == 48);
+
+struct agent_udp_way {
+  struct address remote; /* the load balancer */
+  __u64 seen;
+  __be16 remote_port;
+  __u8 pad[6];
+};
+DP_STATIC_ASSERT(sizeof(struct agent_udp_way) == 32);
+
+/* Map `udp_connected`, in a socket that its program has connected to a client. */
+struct agent_udp_peer {
+  struct address client, remote;
+  __be16 client_port, remote_port;
+  __u8 family; /* of both */
+  __u8 pad[3];
+};
+DP_STATIC_ASSERT(sizeof(struct agent_udp_peer) == 40);
+
 /* What the view writes for each socket of `connections`. */
 struct agent_row {
   struct agent_record record;
@@ -99,6 +146,21 @@ struct toa_nat64_peer {
   __u8 pad[2];
 };
 DP_STATIC_ASSERT(sizeof(struct toa_nat64_peer) == 20);
+
+/* getsockopt(fd, IPPROTO_IP, 2048, ...), as DPVS has it; the caller fills in the first half. Bytes, since nothing in
+ * it is aligned. */
+enum { UOA_SO_GET_LOOKUP = 2048 };
+struct uoa_param_map {
+  __u8 family[2]; /* AF_INET or AF_INET6; in the byte order of whoever wrote the program */
+  __u8 source[16];
+  __u8 destination[16]; /* zero: whichever */
+  __u8 source_port[2];
+  __u8 destination_port[2];
+  __u8 real_family[2]; /* in the host's order */
+  __u8 real_source[16];
+  __u8 real_source_port[2];
+};
+DP_STATIC_ASSERT(sizeof(struct uoa_param_map) == 58);
 
 #ifdef __cplusplus
 } // extern "C"

@@ -221,6 +221,12 @@ std::string exposition(const Facts &facts) {
   out.sample({}, facts.uptime_seconds);
   out.family("viaduct_agent_getsockopt", Type::gauge, "1 where getsockopt 4096 is served");
   out.sample({}, uint64_t{facts.getsockopt ? 1U : 0U});
+  out.family("viaduct_agent_udp", Type::gauge, "1 where programs are told the client of UDP");
+  out.sample({}, uint64_t{facts.udp ? 1U : 0U});
+  out.family("viaduct_agent_udp_port", Type::gauge,
+             "1 where the port's protocol 248 is made UDP, 0 where the port is missing");
+  for (const PortState &port : facts.ports)
+    out.sample({{"port", port.name}}, uint64_t{port.attached ? 1U : 0U});
   out.family("viaduct_agent_events_total", Type::counter,
              "What the programs have counted since they were first attached");
   for (size_t i = 0; i < dp::AGENT_COUNTERS; i++) {

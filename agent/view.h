@@ -27,6 +27,8 @@ struct Facts {
   PerCpu counters;
   std::map<uint8_t, uint64_t> by_kind;
   bool getsockopt = false;
+  bool udp = false;
+  std::vector<PortState> ports;
 };
 std::string exposition(const Facts &facts);
 

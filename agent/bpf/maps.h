@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 
+#include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
 #include "agent/record.h"
@@ -50,6 +51,11 @@ STEP void count(enum agent_counter which) {
 
   if (counts)
     counts->value[which]++;
+}
+
+/* ::ffff:a.b.c.d */
+STEP bool is_mapped(const struct address *address) {
+  return address->word[0] == 0 && address->word[1] == 0 && address->word[2] == bpf_htonl(0xffff);
 }
 
 STEP void tuple_of(struct bpf_sock *sk, __u64 network_namespace, struct agent_tuple *tuple) {

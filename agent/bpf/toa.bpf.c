@@ -14,9 +14,7 @@
  * Other programs may sit on the same hooks. Of the flags in a socket we add one and take away only what we have
  * added.
  */
-#include "agent/bpf/maps.h"
-
-#include <bpf/bpf_endian.h>
+#include "agent/bpf/senders.h"
 
 /* Of the kernel's interface (linux/tcp.h, linux/in.h, asm/socket.h), which collide with each other here. */
 enum { LEVEL_TCP = 6, OPTION_SAVE_SYN = 27 };
@@ -36,22 +34,6 @@ struct {
 } kinds SEC(".maps");
 
 struct {
-  __uint(type, BPF_MAP_TYPE_LPM_TRIE);
-  __uint(map_flags, BPF_F_NO_PREALLOC);
-  __uint(max_entries, AGENT_MAX_SENDERS);
-  __type(key, struct agent_sender4);
-  __type(value, __u32);
-} senders4 SEC(".maps");
-
-struct {
-  __uint(type, BPF_MAP_TYPE_LPM_TRIE);
-  __uint(map_flags, BPF_F_NO_PREALLOC);
-  __uint(max_entries, AGENT_MAX_SENDERS);
-  __type(key, struct agent_sender6);
-  __type(value, __u32);
-} senders6 SEC(".maps");
-
-struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
   __uint(max_entries, 256);
   __type(key, __u32);
@@ -60,26 +42,17 @@ struct {
 
 /* --- who says so -------------------------------------------------------------------------------- */
 
-STEP bool is_listed4(__be32 address) {
-  struct agent_sender4 key = {.length = 32, .address = address};
-
-  return bpf_map_lookup_elem(&senders4, &key) != NULL;
-}
-
 /* An IPv4 peer of a dual-stack socket is an IPv4 sender. */
 STEP bool sender_is_listed(struct bpf_sock_ops *skops) {
-  struct agent_sender6 key = {.length = 128};
+  struct address sender = {};
 
   if (skops->family == FAMILY_IP4)
     return is_listed4(skops->remote_ip4);
-  key.address.word[0] = skops->remote_ip6[0];
-  key.address.word[1] = skops->remote_ip6[1];
-  key.address.word[2] = skops->remote_ip6[2];
-  key.address.word[3] = skops->remote_ip6[3];
-  if (key.address.word[0] == 0 && key.address.word[1] == 0 &&
-      key.address.word[2] == bpf_htonl(0xffff))
-    return is_listed4(key.address.word[3]);
-  return bpf_map_lookup_elem(&senders6, &key) != NULL;
+  sender.word[0] = skops->remote_ip6[0];
+  sender.word[1] = skops->remote_ip6[1];
+  sender.word[2] = skops->remote_ip6[2];
+  sender.word[3] = skops->remote_ip6[3];
+  return is_mapped(&sender) ? is_listed4(sender.word[3]) : is_listed6(&sender);
 }
 
 /* --- headers ------------------------------------------------------------------------------------ */

@@ -38,6 +38,10 @@ STRANGER, STRANGER6 = "192.0.2.99", "2001:db8:2::99"
 CLIENT, CLIENT6 = "203.0.113.9", "2001:db8:99::9"
 PORT = 12345  # the client's
 
+UDP_HOOKS = sorted(f"agent_udp_{name}" for name in (
+    "connect4", "connect6", "getpeername4", "getpeername6", "ingress", "recvmsg4", "recvmsg6", "sendmsg4",
+    "sendmsg6"))
+
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 ETH_P_ALL = 3
 _serial = itertools.count(1)

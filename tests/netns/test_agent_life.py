@@ -9,9 +9,9 @@ import subprocess
 import pytest
 
 import lab as labs
-from agent_lab import BACKEND, CLIENT, CLIENT6, LISTED, PORT, STRANGER, toa4, toa6
+from agent_lab import (BACKEND, CLIENT, CLIENT6, LISTED, PORT, STRANGER, UDP_HOOKS, toa4, toa6)
 
-HOOKS = ["agent_getpeername4", "agent_getpeername6", "agent_sock_ops"]
+HOOKS = ["agent_getpeername4", "agent_getpeername6", "agent_sock_ops", *UDP_HOOKS]
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGUSR1])

@@ -26,12 +26,12 @@ std::string problem(const std::string &text) {
   return outcome.problems.empty() ? "" : outcome.problems[0].text();
 }
 
-TEST(AgentConfig, TheIssuesOwnExampleWithoutUdp) {
+TEST(AgentConfig, TheIssuesOwnExample) {
   Config config = good(R"([agent]
 senders = ["192.0.2.0/24", "2001:db8::/32"]
 kinds = ["254/8", "254/20"]
 nat64_getsockopt = true
-udp_ports = []
+udp_ports = ["eth0"]
 [control]
 socket = "/run/viaduct-agent/control.sock"
 metrics = "127.0.0.1:9465"
@@ -42,6 +42,8 @@ metrics = "127.0.0.1:9465"
   EXPECT_EQ(config.senders6[0].text(), "2001:db8::/32");
   EXPECT_EQ(config.kinds, (std::vector<Kind>{{254, 8}, {254, 20}}));
   EXPECT_TRUE(config.nat64_getsockopt);
+  EXPECT_TRUE(config.udp);
+  EXPECT_EQ(config.udp_ports, std::vector<std::string>{"eth0"});
   ASSERT_TRUE(config.metrics);
   EXPECT_EQ(config.metrics->text(), "127.0.0.1:9465");
   EXPECT_TRUE(warnings(config).empty());
@@ -97,7 +99,11 @@ TEST(AgentConfig, ProblemsAreToldWithTheirPlace) {
   EXPECT_NE(problem("agent.senders = [\"host.example\"]").find("expected a prefix or address"),
             std::string::npos);
   EXPECT_NE(problem("agent.kinds = []").find("an empty list"), std::string::npos);
-  EXPECT_NE(problem("agent.udp_ports = [\"eth0\"]").find("does not support"), std::string::npos);
+  EXPECT_NE(problem("agent.udp_ports = \"eth0\"").find("a list of names"), std::string::npos);
+  for (const char *wrong : {"", ".", "..", "a/b", "a b", "a:b", "veth%d", "sixteen-letters-"})
+    EXPECT_NE(problem(fmt::format("agent.udp_ports = [\"{}\"]", wrong)).find("name of a port"),
+              std::string::npos)
+        << wrong;
   EXPECT_NE(problem("agent.cgroup = \"relative\"").find("absolute path"), std::string::npos);
   EXPECT_NE(problem("control.metrics = \"9465\"").find("127.0.0.1:9465"), std::string::npos);
 }
@@ -107,6 +113,16 @@ TEST(AgentConfig, KindsWithAnotherMeaningAreRefused) {
   for (const char *kind : {"202/8", "250/8", "252/20"})
     EXPECT_NE(problem(fmt::format("agent.kinds = [\"{}\"]", kind)).find("which holds"),
               std::string::npos);
+}
+
+TEST(AgentConfig, UdpPortsAreSortedAndMayBeNone) {
+  EXPECT_TRUE(good("agent.udp_ports = []").udp_ports.empty());
+  EXPECT_EQ(good("agent.udp_ports = [\"eth1\", \"eth0.5\", \"eth1\"]").udp_ports,
+            (std::vector<std::string>{"eth0.5", "eth1"}));
+  Config config = good("[agent]\nsenders = [\"192.0.2.1\"]\nudp = false\nudp_ports = [\"eth0\"]");
+  EXPECT_FALSE(config.udp);
+  ASSERT_EQ(warnings(config).size(), 1U);
+  EXPECT_NE(warnings(config)[0].find("udp_ports does nothing"), std::string::npos);
 }
 
 TEST(AgentCgroup, IsFoundWhereItIsMounted) {
