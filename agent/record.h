@@ -6,7 +6,7 @@
 #ifndef VIADUCT_AGENT_RECORD_H
 #define VIADUCT_AGENT_RECORD_H
 
-#include "datapath/uoa.h"
+#include "datapath/toa.h"
 
 #ifdef __cplusplus
 namespace viaduct::dp {

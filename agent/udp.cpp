@@ -2,10 +2,8 @@
 #include "agent/udp.h"
 
 #include "agent/pinned.h"
-#include "agent/record.h"
 #include "tables/libbpf_words.h"
 
-#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <cerrno>
 #include <uoa_getsockopt.skel.h>
@@ -21,7 +19,7 @@ constexpr const char *getsockopt_pin = "link_udp_getsockopt";
 
 Result<std::unique_ptr<Udp>> Udp::start(const Pins &pins, const Cgroup &cgroup) {
   std::unique_ptr<Udp> udp(new Udp(pins, cgroup));
-  for (auto step : {&Udp::load, &Udp::set_kind, &Udp::attach})
+  for (auto step : {&Udp::load, &Udp::attach})
     if (auto done = (udp.get()->*step)(); !done)
       return done.failure();
   udp->ports_ =
@@ -55,17 +53,6 @@ void Udp::forget(const Pins &pins) {
   for (const std::string &name : pins.names("link_udp_"))
     pins.forget(name);
   Ports::forget(pins);
-}
-
-Result<void> Udp::set_kind() {
-  auto table = std::make_unique<dp::toa_kinds>();
-  table->lengths[dp::UOA_KIND] = uint64_t{1} << dp::TOA_LENGTH_IP4 | uint64_t{1}
-                                                                         << dp::TOA_LENGTH_IP6;
-  uint32_t zero = 0;
-  int map = bpf_map__fd(skeleton_->maps.udp_kinds);
-  if (int code = bpf_map_update_elem(map, &zero, table.get(), BPF_ANY); code < 0)
-    return system_error("cannot set the kind of UOA", -code);
-  return {};
 }
 
 Result<void> Udp::attach() {

@@ -41,7 +41,6 @@ public:
 
 private:
   Udp(const Pins &pins, const Cgroup &cgroup) : pins_(pins), cgroup_(cgroup) {}
-  Result<void> set_kind();
   Result<void> load();
   Result<void> attach();
 

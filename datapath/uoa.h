@@ -35,7 +35,7 @@ extern "C" {
 enum uoa_limits {
   UOA_KIND = 31,
   UOA_PROTOCOL = 248,
-  UOA_HEAD = 128, /* twice what is looked at, so that a mask bounds every index */
+  UOA_HEAD = 256, /* more than twice what is looked at, so that masks bound every index */
   UOA_LOOKED_AT = 72,
   UOA_IP4_HEADER = 20,
   UOA_IP4_LONGEST = 60,
@@ -49,6 +49,14 @@ enum uoa_limits {
 /* A packet's first bytes, from the IP header on. */
 struct uoa_head {
   __u8 byte[UOA_HEAD];
+};
+
+/* How far a walk has come, and where UOAs begin; 0: there is none. */
+struct uoa_walk {
+  __u32 at, to;
+  __u32 first, second;
+  __u32 more;      /* than two: nobody sends that, and nobody compares it */
+  __u32 malformed; /* it cannot be walked to its end, or a UOA has a length that it never has */
 };
 
 enum uoa_outcome {
@@ -73,44 +81,101 @@ enum uoa_ip {
   UOA_EXPERIMENT = 0x1e,
 };
 
+#ifndef UOA_STEPS
+#define UOA_STEPS(head, walk)                                                                      \
+  for (__u32 step = 0; step < UOA_IP4_LONGEST && uoa_step(head, walk); step++)                     \
+    ;
+#endif
+
 TOA_STEP __u32 uoa_16(const struct uoa_head *head, __u32 at) {
   return (__u32)head->byte[at & (UOA_HEAD - 1)] << 8 | head->byte[(at + 1) & (UOA_HEAD - 1)];
 }
 
-/* The options of a datagram as toa_find() wants them (*options is zeroed by the caller), and where UDP begins behind
- * them; 0: there are none. The head is one that the kernel has found good. */
-TOA_STEP __u32 uoa_options(const struct uoa_head *head, struct toa_header *options) {
+/* Where the options of a datagram begin that may be a UOA, and where UDP does behind them; 0: there are none. The head
+ * is one that the kernel has found good. */
+TOA_STEP __u32 uoa_options(const struct uoa_head *head, __u32 *from) {
   __u32 words = head->byte[0] & 15;
 
   if (head->byte[0] >> 4 == 4) {
-    if (head->byte[UOA_IP4_PROTOCOL] != UOA_UDP || words <= UOA_IP4_HEADER / 4)
-      return 0;
-    __builtin_memcpy(&options->byte[TOA_FIRST_OPTION], &head->byte[UOA_IP4_HEADER],
-                     UOA_IP4_LONGEST - UOA_IP4_HEADER);
-    options->byte[12] = (__u8)(words << 4);
-    return words * 4;
+    *from = UOA_IP4_HEADER;
+    return head->byte[UOA_IP4_PROTOCOL] == UOA_UDP && words > UOA_IP4_HEADER / 4 ? words * 4 : 0;
   }
+  *from = UOA_IP6_HEADER + 4;
   if (head->byte[UOA_IP6_NEXT] != UOA_DESTINATION_OPTIONS || head->byte[40] != UOA_UDP ||
       head->byte[41] != UOA_IN_IP6 / 8 - 1 || head->byte[42] != UOA_EXPERIMENT ||
       head->byte[43] != TOA_LENGTH_IP6 || head->byte[44] != UOA_KIND)
     return 0;
-  __builtin_memcpy(&options->byte[TOA_FIRST_OPTION], &head->byte[44], TOA_LENGTH_IP6);
-  options->byte[12] = (TOA_FIRST_OPTION + TOA_LENGTH_IP6) / 4 << 4;
   return UOA_IP6_HEADER + UOA_IN_IP6;
 }
 
-/* The options of protocol 248, `more` bytes with its fixed ones, which begin at `at`. */
-TOA_STEP int uoa_walks(const struct uoa_head *head, __u32 at, __u32 more,
-                       const struct toa_kinds *kinds) {
-  struct toa_header options = {};
-  struct toa found = {};
+/* Verifiers lose what they know of a number at each way that leads to it. After this all ways are one. */
+TOA_STEP __u32 uoa_bounded(__u32 at) {
+  __asm__ volatile("" : "+r"(at));
+  return at & (UOA_HEAD / 2 - 1);
+}
+
+TOA_STEP int uoa_differ(const __u8 *one, const __u8 *other) {
+  __u32 length = one[1];
+  __u8 difference = one[1] ^ other[1];
   __u32 i;
 
   TOA_KEEP_ROLLED
-  for (i = 0; i < TOA_LONGEST_HEADER - TOA_FIRST_OPTION; i++)
-    options.byte[TOA_FIRST_OPTION + i] = head->byte[(at + UOA_FIXED + i) & (UOA_HEAD - 1)];
-  options.byte[12] = (__u8)((TOA_FIRST_OPTION + more - UOA_FIXED) / 4 << 4);
-  return toa_find(&options, kinds, &found) != TOA_MALFORMED;
+  for (i = 2; i < TOA_LONGEST; i++)
+    difference |= (__u8)((one[i] ^ other[i]) & (__u8)((int)(i - length) >> 8));
+  return difference != 0;
+}
+
+/* Options from option to option. One step is a function of what lies in memory, so that no verifier follows forty of
+ * them one after the other: in BPF the helper bpf_loop makes the steps. */
+TOA_STEP int uoa_step(const struct uoa_head *head, struct uoa_walk *walk) {
+  __u32 at = uoa_bounded(walk->at);
+  const __u8 *option = &head->byte[at];
+
+  if (at >= walk->to || option[0] == TOA_OPTION_END)
+    return 0;
+  if (option[0] == TOA_OPTION_NOP) {
+    walk->at = at + 1;
+    return 1;
+  }
+  if (at + 1 >= walk->to || option[1] < 2 || option[1] > walk->to - at ||
+      (option[0] == UOA_KIND && option[1] != TOA_LENGTH_IP4 && option[1] != TOA_LENGTH_IP6)) {
+    walk->malformed = 1;
+    return 0;
+  }
+  walk->at = at + option[1];
+  if (option[0] != UOA_KIND)
+    return 1;
+  if (walk->first == 0)
+    walk->first = at;
+  else if (walk->second == 0)
+    walk->second = at;
+  else
+    walk->more = 1;
+  return 1;
+}
+
+TOA_STEP void uoa_walk(const struct uoa_head *head, __u32 from, __u32 to, struct uoa_walk *walk) {
+  struct uoa_walk begin = {.at = from, .to = to};
+
+  *walk = begin;
+  UOA_STEPS(head, walk);
+}
+
+/* What the options say. *found, zeroed by the caller, holds an address to be believed only if the outcome is
+ * TOA_FOUND. */
+TOA_STEP enum toa_outcome uoa_find(const struct uoa_head *head, __u32 from, __u32 to,
+                                   struct uoa_walk *walk, struct toa *found) {
+  uoa_walk(head, from, to, walk);
+  if (walk->malformed)
+    return TOA_MALFORMED;
+  if (walk->first == 0)
+    return TOA_NONE;
+  if (!toa_read(&head->byte[uoa_bounded(walk->first)], found))
+    return TOA_MALFORMED;
+  if (walk->more || (walk->second != 0 && uoa_differ(&head->byte[uoa_bounded(walk->first)],
+                                                     &head->byte[uoa_bounded(walk->second)])))
+    return TOA_CONTRADICTS;
+  return toa_plausible(found) ? TOA_FOUND : TOA_IMPLAUSIBLE;
 }
 
 TOA_STEP __u32 uoa_sum(const struct uoa_head *head, __u32 from, __u32 to) {
@@ -169,7 +234,7 @@ TOA_STEP void uoa_grow_header(struct uoa_head *head, __u32 at, __u32 more) {
 }
 
 TOA_STEP enum uoa_outcome uoa_take_off4(struct uoa_head *head, __u32 length,
-                                        const struct toa_kinds *kinds) {
+                                        struct uoa_walk *walk) {
   __u32 at = (head->byte[0] & 15) * 4;
   __u32 more = uoa_16(head, at + 2);
   __u32 version = head->byte[at & (UOA_HEAD - 1)] >> 4;
@@ -184,7 +249,8 @@ TOA_STEP enum uoa_outcome uoa_take_off4(struct uoa_head *head, __u32 length,
   if (more < UOA_SHORTEST || more % 4 != 0 || at + more > UOA_IP4_LONGEST ||
       length < at + more + UOA_UDP_HEADER || uoa_16(head, 2) < at + more + UOA_UDP_HEADER)
     return UOA_MALFORMED;
-  if (!uoa_walks(head, at, more, kinds))
+  uoa_walk(head, at + UOA_FIXED, at + more, walk);
+  if (walk->malformed)
     return UOA_MALFORMED;
   uoa_grow_header(head, at, more);
   return UOA_TAKEN_OFF;
@@ -208,10 +274,9 @@ TOA_STEP enum uoa_outcome uoa_take_off6(struct uoa_head *head, __u32 length) {
 
 /* Of a packet whose first `length` bytes, at most UOA_LOOKED_AT, are in the head. If it is taken off, what has
  * changed lies in the IP header and the four bytes behind it. */
-TOA_STEP enum uoa_outcome uoa_take_off(struct uoa_head *head, __u32 length,
-                                       const struct toa_kinds *kinds) {
+TOA_STEP enum uoa_outcome uoa_take_off(struct uoa_head *head, __u32 length, struct uoa_walk *walk) {
   if (head->byte[0] >> 4 == 4)
-    return uoa_take_off4(head, length, kinds);
+    return uoa_take_off4(head, length, walk);
   return head->byte[0] >> 4 == 6 ? uoa_take_off6(head, length) : UOA_NOT_OURS;
 }
 

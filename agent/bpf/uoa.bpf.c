@@ -18,6 +18,16 @@
 #include "agent/bpf/senders.h"
 #include "agent/bpf/udp.h"
 
+static long walk_step(__u64 step, void *nothing);
+#define UOA_STEPS(head, walk) ((void)(head), (void)bpf_loop(UOA_IP4_LONGEST, walk_step, NULL, 0))
+#include "datapath/uoa.h"
+
+/* A packet's beginning and the walk over it: of one processor, while its program runs. */
+struct scratch {
+  struct uoa_head head;
+  struct uoa_walk walk;
+};
+
 enum {
   SOCKET_DATAGRAM = 2,
   ETHERTYPE_IP4 = 0x0800,
@@ -36,20 +46,22 @@ struct {
   __type(value, struct agent_udp_peer);
 } udp_connected SEC(".maps");
 
-/* The one kind there is, as toa_find() takes it; written by the daemon. */
-struct {
-  __uint(type, BPF_MAP_TYPE_ARRAY);
-  __uint(max_entries, 1);
-  __type(key, __u32);
-  __type(value, struct toa_kinds);
-} udp_kinds SEC(".maps");
-
 struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
   __uint(max_entries, 1);
   __type(key, __u32);
-  __type(value, struct uoa_head);
-} udp_head SEC(".maps");
+  __type(value, struct scratch);
+} udp_scratch SEC(".maps");
+
+/* A step of datapath/uoa.h's walk. What it goes on lies in the map, where no verifier takes it for a constant. */
+static long walk_step(__u64 step, void *nothing) {
+  __u32 zero = 0;
+  struct scratch *scratch = bpf_map_lookup_elem(&udp_scratch, &zero);
+
+  (void)step;
+  (void)nothing;
+  return !scratch || !uoa_step(&scratch->head, &scratch->walk);
+}
 
 STEP bool is_listed(__u8 family, const struct address *address) {
   return family == 4 ? is_listed4(address->word[0]) : is_listed6(address);
@@ -105,15 +117,15 @@ int agent_udp_port(struct __sk_buff *skb) {
                                                             : 0;
   __u32 zero = 0, length, behind;
   struct address sender = {};
-  struct toa_kinds *kinds;
+  struct scratch *scratch;
   struct uoa_head *head;
 
   if (family == 0 || skb->pkt_type != FOR_THIS_HOST || !is_protocol_248(skb, family))
     return NEXT_PROGRAM;
-  head = bpf_map_lookup_elem(&udp_head, &zero);
-  kinds = bpf_map_lookup_elem(&udp_kinds, &zero);
-  if (!head || !kinds)
+  scratch = bpf_map_lookup_elem(&udp_scratch, &zero);
+  if (!scratch)
     return NEXT_PROGRAM;
+  head = &scratch->head;
   length = read_packet(skb, head, ETHERNET_HEADER);
   if (length == 0 || (length < UOA_IP6_HEADER && family == 6)) {
     count(COUNTER_uoa_malformed);
@@ -125,7 +137,7 @@ int agent_udp_port(struct __sk_buff *skb) {
     return NEXT_PROGRAM;
   }
   behind = family == 6 ? UOA_IP6_HEADER : (head->byte[0] & 15) * 4;
-  switch (uoa_take_off(head, length, kinds)) {
+  switch (uoa_take_off(head, length, &scratch->walk)) {
   case UOA_TAKEN_OFF:
     write_back(skb, head, behind);
     break;
@@ -168,12 +180,12 @@ STEP void count_outcome(int outcome) {
     count(COUNTER_uoa_malformed);
 }
 
-STEP int with_options(struct __sk_buff *skb, const struct uoa_head *head,
-                      const struct toa_header *options, const struct toa_kinds *kinds, __u32 udp) {
+STEP int with_options(struct __sk_buff *skb, struct scratch *scratch, __u32 from, __u32 udp) {
+  const struct uoa_head *head = &scratch->head;
   struct agent_udp_key key = {.family = head->byte[0] >> 4, .of_socket = 1};
   struct agent_udp_flow flow = {};
   struct toa found = {};
-  int outcome = toa_find(options, kinds, &found);
+  int outcome = uoa_find(head, from, udp, &scratch->walk, &found);
 
   if (outcome == TOA_NONE) {
     count(COUNTER_uoa_none);
@@ -212,10 +224,8 @@ SEC("cgroup_skb/ingress")
 int agent_udp_ingress(struct __sk_buff *skb) {
   const __u8 *data = (void *)(long)skb->data;
   const __u8 *end = (void *)(long)skb->data_end;
-  struct toa_header options = {};
-  struct toa_kinds *kinds;
-  struct uoa_head *head;
-  __u32 zero = 0, udp;
+  struct scratch *scratch;
+  __u32 zero = 0, from = 0, udp;
 
   if (data + UOA_IP4_HEADER > end)
     return GIVE;
@@ -233,14 +243,13 @@ int agent_udp_ingress(struct __sk_buff *skb) {
       count(COUNTER_uoa_none);
     return GIVE;
   }
-  head = bpf_map_lookup_elem(&udp_head, &zero);
-  kinds = bpf_map_lookup_elem(&udp_kinds, &zero);
-  if (!head || !kinds || read_packet(skb, head, 0) == 0)
+  scratch = bpf_map_lookup_elem(&udp_scratch, &zero);
+  if (!scratch || read_packet(skb, &scratch->head, 0) == 0)
     return GIVE;
-  udp = uoa_options(head, &options);
+  udp = uoa_options(&scratch->head, &from);
   if (udp == 0)
     return GIVE;
-  return with_options(skb, head, &options, kinds, udp);
+  return with_options(skb, scratch, from, udp);
 }
 
 /* --- who asks ----------------------------------------------------------------------------------- */

@@ -264,9 +264,12 @@ class AgentLab:
         def ready():
             if not self.agent.running():
                 raise labs.LabError(f"viaduct-agent has ended\n{self.agent.said()}")
-            return self.command("show", "status", check=False).returncode == 0
+            # While the kernel verifies the programs, which an emulated processor does slowly, it answers nobody.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return self.command("show", "status", check=False).returncode == 0
+            return False
 
-        labs.wait_for("viaduct-agent answers", ready, 60)
+        labs.wait_for("viaduct-agent answers", ready, 180)
 
     def stop_agent(self, how=signal.SIGTERM):
         return self.agent.stop(how)
