@@ -66,6 +66,16 @@ class Demo:
         if not any(failure.startswith(f"step {self.number} ") for failure in self.failed):
             print(f"   => {meaning}")
 
+    def end(self, took):
+        """The last words; the program's exit code."""
+        if self.failed:
+            print(f"\ndemo: {len(self.failed)} part(s) failed:")
+            for failure in self.failed:
+                print(f"  - {failure}")
+            return 1
+        print(f"\ndemo: every part worked, in {took:.1f} s; nothing is left behind.")
+        return 0
+
 
 def story(demo):
     lab = demo.lab
@@ -151,14 +161,7 @@ def main():
             demo.failed.append(str(problem))
         if demo.failed:
             print("\nLogs:\n" + lab.logs())
-    if demo.failed:
-        print(f"\ndemo: {len(demo.failed)} part(s) failed:")
-        for failure in demo.failed:
-            print(f"  - {failure}")
-        return 1
-    took = time.monotonic() - start
-    print(f"\ndemo: every part worked, in {took:.1f} s; nothing is left behind.")
-    return 0
+    return demo.end(time.monotonic() - start)
 
 
 if __name__ == "__main__":
