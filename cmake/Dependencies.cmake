@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
 # Everything is a Debian 12 package; scripts/install-deps installs them.
+if(VIADUCT_STATIC)
+  set(CMAKE_FIND_LIBRARY_SUFFIXES .a)
+endif()
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 find_package(fmt REQUIRED)
@@ -12,6 +15,20 @@ pkg_check_modules(libmnl REQUIRED IMPORTED_TARGET libmnl)
 pkg_check_modules(libmicrohttpd REQUIRED IMPORTED_TARGET libmicrohttpd>=0.9.71)
 pkg_check_modules(libsystemd REQUIRED IMPORTED_TARGET libsystemd)
 find_package(tomlplusplus REQUIRED)
+
+# Debian has no static form of fmt and spdlog, but all of them in headers.
+add_library(viaduct_fmt INTERFACE)
+add_library(viaduct_spdlog INTERFACE)
+if(VIADUCT_STATIC)
+  target_link_libraries(viaduct_fmt INTERFACE fmt::fmt-header-only)
+  target_link_libraries(viaduct_spdlog INTERFACE viaduct_fmt Threads::Threads)
+  target_compile_definitions(viaduct_spdlog INTERFACE SPDLOG_FMT_EXTERNAL)
+  target_link_libraries(PkgConfig::libbpf INTERFACE elf z) # which the shared one names itself
+else()
+  target_link_libraries(viaduct_fmt INTERFACE fmt::fmt)
+  target_link_libraries(viaduct_spdlog INTERFACE spdlog::spdlog)
+endif()
+
 if(VIADUCT_TESTS)
   find_package(GTest REQUIRED)
   find_package(rapidcheck REQUIRED)

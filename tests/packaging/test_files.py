@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The systemd unit by systemd's own eyes, and the nftables example by nft's."""
+"""What is installed beside the programs, by the eyes of those who read it: systemd, nft, man, the shells."""
 
 import json
 import os
@@ -17,7 +17,7 @@ import pytest
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 BIN = os.environ["VIADUCT_BIN"]
-UNIT = TOP / "packaging/systemd/viaductd.service"
+PROGRAMS = ["viaduct", "viaduct-agent"]  # the commands of people
 
 
 def needs(program):
@@ -25,12 +25,12 @@ def needs(program):
         pytest.skip(f"{program} is not installed")
 
 
-@pytest.fixture
-def unit(tmp_path):
+@pytest.fixture(params=["viaductd", "viaduct-agent"])
+def unit(request, tmp_path):
     """The unit with the programs that were just built: systemd looks whether they are there."""
-    path = tmp_path / "viaductd.service"
-    text = UNIT.read_text()
-    assert "/usr/local/sbin/viaductd" in text
+    path = tmp_path / f"{request.param}.service"
+    text = (TOP / "packaging/systemd" / path.name).read_text()
+    assert f"/usr/local/sbin/{request.param}" in text
     path.write_text(text.replace("/usr/local/sbin", BIN))
     return path
 
@@ -64,6 +64,13 @@ def test_nft_accepts_the_example():
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
 
 
+def test_the_agents_configuration_is_good():
+    done = subprocess.run([f"{BIN}/viaduct-agent", "check", TOP / "packaging/agent.toml"], capture_output=True, text=True)
+    # As it comes it believes nobody, and says so.
+    assert done.returncode == 0 and done.stderr.splitlines() == [
+        "viaduct-agent: warning: [agent] senders is empty: no TOA is believed"]
+
+
 # --- manual pages --------------------------------------------------------------------------------
 
 @pytest.fixture(scope="module")
@@ -75,7 +82,7 @@ def pages():
     configuration.write_text(subprocess.run([TOP / "scripts/man-configuration"], capture_output=True, text=True,
                                             check=True).stdout)
     texts = {}
-    for path in (TOP / "docs/man/viaduct.8", TOP / "docs/man/viaductd.8", configuration):
+    for path in (*sorted((TOP / "docs/man").glob("*.8")), configuration):
         shown = subprocess.run(["man", "--warnings", "-E", "UTF-8", "-l", "-Tutf8", path], capture_output=True,
                                text=True, env={**os.environ, "MANROFFOPT": "-rHY=0", "GROFF_NO_SGR": "1",
                                                "MANWIDTH": "1000", "LC_ALL": "C.UTF-8"})
@@ -90,21 +97,26 @@ def options_of(*command):
                           check=True).stdout
     subcommands = re.search(r"^Subcommands:\n((?:  .*\n)+)", text, re.MULTILINE)
     return set(re.findall(r"(?<![\w-])--[a-z]+", text.split("Examples:")[0])), (
-        re.findall(r"^  ([a-z]+)", subcommands[1], re.MULTILINE) if subcommands else [])
+        re.findall(r"^  ([a-z-]+)", subcommands[1], re.MULTILINE) if subcommands else [])
 
 
-def test_every_subcommand_and_option_is_in_the_manual(pages):
-    options, subcommands = options_of("viaduct")
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_subcommand_and_option_is_in_the_manual(pages, program):
+    page = pages[f"{program}.8"]
+    options, subcommands = options_of(program)
     assert len(subcommands) >= 6
     for subcommand in subcommands:
-        assert re.search(rf"^       {subcommand}\b", pages["viaduct.8"], re.MULTILINE), subcommand
-        options |= options_of("viaduct", subcommand)[0]
+        assert re.search(rf"^       {subcommand}\b", page, re.MULTILINE), subcommand
+        options |= options_of(program, subcommand)[0]
     for option in options:
-        assert re.search(rf"{option}\b", pages["viaduct.8"]), option
+        assert re.search(rf"{option}\b", page), option
+    written = set(re.findall(r"(?<![\w-])--[a-z]+", page))
+    assert written == options  # and none that there is not
+
+
+def test_every_option_of_the_daemon_is_in_the_manual(pages):
     for option in options_of("viaductd")[0]:
         assert re.search(rf"{option}\b", pages["viaductd.8"]), option
-    written = set(re.findall(r"(?<![\w-])--[a-z]+", pages["viaduct.8"]))
-    assert written == options  # and none that there is not
 
 
 def test_every_configuration_key_is_in_the_manual(pages):
@@ -127,15 +139,20 @@ def test_every_check_of_the_doctor_is_documented():
 # --- completion ----------------------------------------------------------------------------------
 
 COMPLETION = TOP / "packaging/completion"
-WORDS = {"show": ["status", "sessions", "bindings", "pools", "maps", "counters"], "clear": ["sessions"],
-         "trace": ("tcp udp icmp protocol from to port ttl tos length df syn ack fin rst psh urg sequence echo reply id "
-                   "no-route prohibited host-unreachable port-unreachable ttl-exceeded too-big type code mtu "
-                   "about").split()}
+WORDS = {
+    "viaduct": {
+        "show": ["status", "sessions", "bindings", "pools", "maps", "counters"], "clear": ["sessions"],
+        "trace": ("tcp udp icmp protocol from to port ttl tos length df syn ack fin rst psh urg sequence echo reply id "
+                  "no-route prohibited host-unreachable port-unreachable ttl-exceeded too-big type code mtu "
+                  "about").split()},
+    "viaduct-agent": {"show": ["status", "counters", "connections"]},
+}
 
 
 def completed_by_bash(*words):
-    script = f'PATH={BIN}:$PATH; . {COMPLETION}/viaduct.bash; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); ' \
-             '_viaduct; printf "%s\\n" "${COMPREPLY[@]}"'
+    program = words[0]
+    script = f'PATH={BIN}:$PATH; . {COMPLETION}/{program}.bash; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); ' \
+             f'_{program.replace("-", "_")}; printf "%s\\n" "${{COMPREPLY[@]}}"'
     return subprocess.run(["bash", "-c", script, "bash", *words], capture_output=True, text=True,
                           check=True).stdout.split()
 
@@ -145,7 +162,7 @@ def completed_by_fish(*words):
     with tempfile.TemporaryDirectory() as home:
         line = " ".join(words)
         shown = subprocess.run(
-            ["fish", "--no-config", "-c", f"set PATH {BIN} $PATH; source {COMPLETION}/viaduct.fish; complete -C '{line}'"],
+            ["fish", "--no-config", "-c", f"set PATH {BIN} $PATH; source {COMPLETION}/{words[0]}.fish; complete -C '{line}'"],
             capture_output=True, text=True, check=True, env={**os.environ, "HOME": home})
     return [entry.split("\t")[0] for entry in shown.stdout.splitlines()]
 
@@ -177,7 +194,7 @@ def completed_by_zsh(*words):
     needs("zsh")
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
-        shutil.copy(COMPLETION / "viaduct.zsh", folder / "_viaduct")  # as it is installed
+        shutil.copy(COMPLETION / f"{words[0]}.zsh", folder / f"_{words[0]}")  # as it is installed
         (folder / ".zshrc").write_text(ZSH)
         offered, done = folder / "offered", folder / "done"
         environment = {**os.environ, "ZDOTDIR": str(folder), "COMPLETION": str(folder), "OFFERED": str(offered),
@@ -204,21 +221,33 @@ def completed_by_zsh(*words):
         return offered.read_text().split() if offered.exists() else []
 
 
-@pytest.mark.parametrize("completed", [completed_by_bash, completed_by_fish, completed_by_zsh])
-def test_completion_offers_what_help_says(completed):
-    options, subcommands = options_of("viaduct")
-    assert set(completed("viaduct", "")) - options == set(subcommands)
-    assert set(completed("viaduct", "--")) == options
+COMPLETED = pytest.mark.parametrize("completed", [completed_by_bash, completed_by_fish, completed_by_zsh])
+
+
+@COMPLETED
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_completion_offers_what_help_says(program, completed):
+    options, subcommands = options_of(program)
+    assert set(completed(program, "")) - options == set(subcommands)
+    assert set(completed(program, "--")) == options
     for subcommand in subcommands:
-        its_own = options_of("viaduct", subcommand)[0] | {"--socket"}  # which may stand behind it, too
-        assert set(completed("viaduct", subcommand, "--")) == its_own, subcommand
-        if subcommand in WORDS:
-            assert set(completed("viaduct", subcommand, "")) - its_own == set(WORDS[subcommand])
-            for word in WORDS[subcommand]:
-                assert word in subprocess.run([f"{BIN}/viaduct", subcommand, "--help"], capture_output=True,
+        its_own = options_of(program, subcommand)[0] | {"--socket"}  # which may stand behind it, too
+        assert set(completed(program, subcommand, "--")) == its_own, subcommand
+        if subcommand in WORDS[program]:
+            assert set(completed(program, subcommand, "")) - its_own == set(WORDS[program][subcommand])
+            for word in WORDS[program][subcommand]:
+                assert word in subprocess.run([f"{BIN}/{program}", subcommand, "--help"], capture_output=True,
                                               text=True, check=True).stdout
+    assert completed(program, "--socket", "x", "sho") == ["show"]
+
+
+@COMPLETED
+@pytest.mark.parametrize("command", [("viaduct", "check"), ("viaduct", "doctor"), ("viaduct-agent", "check")])
+def test_completion_offers_files(command, completed):
+    assert "/etc/passwd" in "".join(completed(*command, "/etc/passw")) or \
+        completed(*command, "/etc/passw")[0].startswith("passwd")
+
+
+@COMPLETED
+def test_completion_offers_reasons(completed):
     assert completed("viaduct", "explain", "no_po") == ["no_port"]
-    assert completed("viaduct", "--socket", "x", "sho") == ["show"]
-    for subcommand in ("check", "doctor"):
-        assert "/etc/passwd" in "".join(completed("viaduct", subcommand, "/etc/passw")) or \
-            completed("viaduct", subcommand, "/etc/passw")[0].startswith("passwd")
