@@ -16,7 +16,7 @@ _viaduct_agent() {
     return
   fi
   case $subcommand in
-    '') words='run check show toa-stats doctor reload --socket --help --version' ;;
+    '') words='run check show toa-stats uoa-stats doctor reload --socket --help --version' ;;
     run) words='--config --socket --help' ;;
     show) words='status counters connections --json --socket --help' ;;
     check)
@@ -27,7 +27,7 @@ _viaduct_agent() {
       words='--json --socket --help'
       ;;
     doctor) words='--json --socket --help' ;;
-    toa-stats | reload) words='--socket --help' ;;
+    toa-stats | uoa-stats | reload) words='--socket --help' ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
 }

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Completion of viaduct-agent for fish. tests/packaging holds it against --help.
-set -l subcommands run check show toa-stats doctor reload
+set -l subcommands run check show toa-stats uoa-stats doctor reload
 complete -c viaduct-agent -f
 complete -c viaduct-agent -n "not __fish_seen_subcommand_from $subcommands" -a "$subcommands"
 complete -c viaduct-agent -n "not __fish_seen_subcommand_from $subcommands" -l version

@@ -16,7 +16,7 @@ if [[ ${words[CURRENT-1]} == (--socket|--config) ]]; then
   return
 fi
 case $subcommand in
-  '') offered=(run check show toa-stats doctor reload --socket --help --version) ;;
+  '') offered=(run check show toa-stats uoa-stats doctor reload --socket --help --version) ;;
   run) offered=(--config --socket --help) ;;
   show) offered=(status counters connections --json --socket --help) ;;
   check)
@@ -27,6 +27,6 @@ case $subcommand in
     offered=(--json --socket --help)
     ;;
   doctor) offered=(--json --socket --help) ;;
-  toa-stats | reload) offered=(--socket --help) ;;
+  toa-stats | uoa-stats | reload) offered=(--socket --help) ;;
 esac
 compadd -- $offered
