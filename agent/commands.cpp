@@ -46,6 +46,14 @@ std::string list_text(const json &item, const char *name) {
   return all.empty() ? "none" : all;
 }
 
+// Whose, besides the cgroup's.
+std::string listeners_text(const json &item) {
+  const json &ports = cli::member(item, "ports");
+  std::string all =
+      ports.is_array() && !ports.empty() ? "ports " + list_text(item, "ports") : "all";
+  return cli::text(item, "network_namespace") == "own" ? all + " of this network namespace" : all;
+}
+
 std::string served(const json &item, const char *name, const char *why_not) {
   std::string text = cli::member(item, name) == true ? "served" : "not served";
   if (std::string why = cli::text(item, why_not); !why.empty())
@@ -73,6 +81,9 @@ std::string status_text(const json &item) {
       {"cgroup", cli::text(item, "cgroup")},
       {"senders", list_text(item, "senders")},
       {"kinds", list_text(item, "kinds")},
+      {"listeners", listeners_text(item)},
+      {"getsockname",
+       cli::member(item, "getsockname") == true ? "the virtual address" : "not served"},
       {"getsockopt", served(item, "getsockopt", "why_no_getsockopt")},
       {"udp", served(item, "udp", "why_no_udp")},
       {"uoa getsockopt", served(item, "uoa_getsockopt", "why_no_uoa_getsockopt")},

@@ -26,6 +26,7 @@ using Key = config::KeyOf<Reader>;
 
 constexpr size_t max_kinds = 64;
 constexpr size_t max_ports = 64;
+constexpr size_t most_listeners = 1024;
 constexpr size_t longest_path = 4096;
 
 struct KnownKind {
@@ -191,6 +192,24 @@ void udp_ports(Reader &reader, const Field &field) {
   sort_and_unique(reader.config.udp_ports);
 }
 
+void getsockname(Reader &reader, const Field &field) {
+  if (auto value = config::read_boolean(reader, field))
+    reader.config.getsockname = *value;
+}
+
+void ports(Reader &reader, const Field &field) {
+  for (const Field &item :
+       config::read_list(reader, field, most_listeners, "a list of ports such as [80, 443]"))
+    if (auto port = config::read_number(reader, item, 1, 65535))
+      reader.config.ports.push_back(static_cast<uint16_t>(*port));
+  sort_and_unique(reader.config.ports);
+}
+
+void network_namespace(Reader &reader, const Field &field) {
+  if (auto word = config::read_word(reader, field, {"any", "own"}))
+    reader.config.own_network_namespace = *word == 1;
+}
+
 void cgroup(Reader &reader, const Field &field) {
   const char *what = "the absolute path of a folder of cgroup v2, such as "
                      "\"/sys/fs/cgroup/system.slice\"";
@@ -209,6 +228,9 @@ constexpr Key agent_keys[] = {{"senders", senders},
                               {"uoa_getsockopt", uoa_getsockopt},
                               {"udp", udp},
                               {"udp_ports", udp_ports},
+                              {"getsockname", getsockname},
+                              {"ports", ports},
+                              {"network_namespace", network_namespace},
                               {"cgroup", cgroup}};
 
 void agent_table(Reader &reader, const Field &field) {

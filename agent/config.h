@@ -34,7 +34,10 @@ struct Config {
   bool uoa_getsockopt = false;
   bool udp = true;                    // UOA, as IPv4 option
   std::vector<std::string> udp_ports; // and as protocol 248; sorted, none twice
+  bool getsockname = false;           // gives the virtual address
   std::string cgroup;                 // empty: of the whole machine
+  std::vector<uint16_t> ports;        // of listeners; empty: all; sorted, none twice
+  bool own_network_namespace = false; // only listeners of the one that the agent runs in
   std::string socket = "/run/viaduct-agent/control.sock";
   std::optional<config::Listen> metrics;
   bool operator==(const Config &) const = default;

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <set>
+#include <sys/socket.h>
 #include <toa_getsockopt.skel.h>
 #include <toa_hooks.skel.h>
 
@@ -72,7 +73,11 @@ Result<std::unique_ptr<Hooks>> Hooks::start(const Config &config) {
     return done.failure();
   if (auto done = hooks->set_kinds(config); !done)
     return done.failure();
+  if (auto done = hooks->set_scope(config); !done)
+    return done.failure();
   if (auto done = hooks->attach_all(); !done)
+    return done.failure();
+  if (auto done = hooks->serve_getsockname(config.getsockname); !done)
     return done.failure();
   if (auto done = hooks->serve_getsockopt(config.nat64_getsockopt); !done)
     hooks->why_no_getsockopt_ = done.failure().message;
@@ -85,6 +90,8 @@ Hooks::~Hooks() {
   for (bpf_link *link : links_)
     bpf_link__destroy(link); // a pinned one goes on
   bpf_link__destroy(getsockopt_link_);
+  for (bpf_link *link : getsockname_links_)
+    bpf_link__destroy(link);
   if (udp_ != nullptr && leaving_)
     udp_->leave();
   udp_.reset();
@@ -123,6 +130,24 @@ Result<void> Hooks::attach_all() {
   for (size_t i = 0; i < links_.size(); i++)
     if (auto done = attach_to_cgroup(*pins_, cgroup_, all[i].program, all[i].pin, links_[i]); !done)
       return done;
+  return {};
+}
+
+Result<void> Hooks::serve_getsockname(bool wanted) {
+  const auto &programs = skeleton_->progs;
+  const CgroupProgram all[] = {{programs.agent_getsockname4, "link_getsockname4"},
+                               {programs.agent_getsockname6, "link_getsockname6"}};
+  for (size_t i = 0; i < getsockname_links_.size(); i++) {
+    bpf_link *&link = getsockname_links_[i];
+    if (!wanted) {
+      bpf_link__destroy(link);
+      link = nullptr;
+      pins_->forget(all[i].pin);
+    } else if (link == nullptr) {
+      if (auto done = attach_to_cgroup(*pins_, cgroup_, all[i].program, all[i].pin, link); !done)
+        return done;
+    }
+  }
   return {};
 }
 
@@ -179,10 +204,35 @@ Result<void> Hooks::set_kinds(const Config &config) {
   return {};
 }
 
+// By its cookie: what a program in the kernel can compare, and nobody has to enter a namespace for.
+Result<void> Hooks::set_scope(const Config &config) {
+  auto scope = std::make_unique<dp::agent_scope>();
+  scope->all_ports = config.ports.empty() ? 1 : 0;
+  for (uint16_t port : config.ports)
+    scope->ports[port / 64] |= uint64_t{1} << (port % 64);
+  if (config.own_network_namespace) {
+    Fd any(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    socklen_t size = sizeof scope->network_namespace;
+    if (!any ||
+        ::getsockopt(any.get(), SOL_SOCKET, SO_NETNS_COOKIE, &scope->network_namespace, &size) != 0)
+      return system_error("cannot tell this network namespace ([agent] network_namespace)", errno);
+  }
+  uint32_t zero = 0;
+  if (int code =
+          bpf_map_update_elem(bpf_map__fd(skeleton_->maps.scope), &zero, scope.get(), BPF_ANY);
+      code < 0)
+    return system_error("cannot set the listeners", -code);
+  return {};
+}
+
 Result<void> Hooks::apply(const Config &config) {
   if (auto done = set_senders(config); !done)
     return done;
   if (auto done = set_kinds(config); !done)
+    return done;
+  if (auto done = set_scope(config); !done)
+    return done;
+  if (auto done = serve_getsockname(config.getsockname); !done)
     return done;
   why_no_getsockopt_.clear();
   if (auto done = serve_getsockopt(config.nat64_getsockopt); !done) {

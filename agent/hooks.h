@@ -35,7 +35,7 @@ public:
   Hooks(const Hooks &) = delete;
   Hooks &operator=(const Hooks &) = delete;
 
-  // Senders, kinds, getsockopt 4096 and UDP; the cgroup stays.
+  // All of it but the cgroup, which stays.
   Result<void> apply(const Config &config);
   void leave() { leaving_ = true; }
 
@@ -63,6 +63,8 @@ private:
   void serve_udp(const Config &config);
   Result<void> set_senders(const Config &config);
   Result<void> set_kinds(const Config &config);
+  Result<void> set_scope(const Config &config);
+  Result<void> serve_getsockname(bool wanted);
 
   Cgroup cgroup_;
   std::unique_ptr<Pins> pins_;
@@ -70,6 +72,7 @@ private:
   toa_getsockopt *getsockopt_ = nullptr;
   std::array<bpf_link *, 3> links_{};
   bpf_link *getsockopt_link_ = nullptr;
+  std::array<bpf_link *, 2> getsockname_links_{};
   std::unique_ptr<Udp> udp_;
   std::string why_no_getsockopt_;
   std::string why_no_udp_;

@@ -42,6 +42,8 @@ struct Hook {
 constexpr Hook hooks[] = {{BPF_CGROUP_SOCK_OPS, "sock_ops"},
                           {BPF_CGROUP_INET4_GETPEERNAME, "getpeername4"},
                           {BPF_CGROUP_INET6_GETPEERNAME, "getpeername6"},
+                          {BPF_CGROUP_INET4_GETSOCKNAME, "getsockname4"},
+                          {BPF_CGROUP_INET6_GETSOCKNAME, "getsockname6"},
                           {BPF_CGROUP_GETSOCKOPT, "getsockopt"},
                           {BPF_CGROUP_INET_INGRESS, "ingress"},
                           {BPF_CGROUP_UDP4_RECVMSG, "recvmsg4"},

@@ -14,13 +14,14 @@ extern "C" {
 #endif
 
 /* Raised when a map below changes its form: pinned maps of another layout are not taken over. */
-enum { AGENT_LAYOUT = 1 };
+enum { AGENT_LAYOUT = 2 };
 
 enum agent_limits {
   AGENT_MAX_SENDERS = 1024, /* prefixes of each family */
   AGENT_MAX_MPTCP = 65536,
   AGENT_MAX_FLOWS = 65536,       /* of UDP; the one that was idle longest gives way */
   AGENT_FLOW_IDLE_SECONDS = 600, /* after which a flow may be another client's */
+  AGENT_PORT_WORDS = 65536 / 64,
 };
 
 enum agent_counter {
@@ -70,6 +71,15 @@ struct agent_sender6 {
 };
 DP_STATIC_ASSERT(sizeof(struct agent_sender4) == 8);
 DP_STATIC_ASSERT(sizeof(struct agent_sender6) == 20);
+
+/* Map `scope`: for which listeners. Written by the daemon. */
+struct agent_scope {
+  __u64 network_namespace; /* its cookie; 0: for those of all */
+  __u32 all_ports;
+  __u32 pad;
+  __u64 ports[AGENT_PORT_WORDS]; /* a bit for each */
+};
+DP_STATIC_ASSERT(sizeof(struct agent_scope) == 8208);
 
 /* Map `by_tuple`: what an MPTCP connection's first subflow was told, since programs hold another socket. */
 struct agent_tuple {

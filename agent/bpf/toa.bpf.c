@@ -7,6 +7,7 @@
  *                          none and the sender may add some, look at headers until the first data has come
  *   its first data         the last chance
  *   accept, getpeername    the client instead of the load balancer
+ *   getsockname            where asked for: the address that the client had asked for, if the option has it
  *
  * A record lies in the socket and goes with it. Sockets without an option have none, so they cost a walk over two
  * headers when they are made and a lookup that finds nothing when somebody asks.
@@ -14,6 +15,7 @@
  * Other programs may sit on the same hooks. Of the flags in a socket we add one and take away only what we have
  * added.
  */
+#include "agent/bpf/scope.h"
 #include "agent/bpf/senders.h"
 
 /* Of the kernel's interface (linux/tcp.h, linux/in.h, asm/socket.h), which collide with each other here. */
@@ -258,15 +260,23 @@ STEP void packet_came(struct bpf_sock_ops *skops, struct bpf_sock *sk) {
     stop_waiting(skops, sk, state);
 }
 
+STEP bool is_ours(struct bpf_sock_ops *skops) {
+  return port_is_ours(skops->local_port) && namespace_is_ours(bpf_get_netns_cookie(skops));
+}
+
 SEC("sockops")
 int agent_sock_ops(struct bpf_sock_ops *skops) {
   struct bpf_sock *sk;
 
-  if (skops->op == BPF_SOCK_OPS_TCP_LISTEN_CB)
-    listening_begins(skops);
-  if (skops->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB &&
+  if (skops->op != BPF_SOCK_OPS_TCP_LISTEN_CB && skops->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB &&
       skops->op != BPF_SOCK_OPS_PARSE_HDR_OPT_CB)
     return 1;
+  if (!is_ours(skops))
+    return 1;
+  if (skops->op == BPF_SOCK_OPS_TCP_LISTEN_CB) {
+    listening_begins(skops);
+    return 1;
+  }
   sk = skops->sk;
   if (!sk)
     return 1;
@@ -327,6 +337,45 @@ int agent_getpeername6(struct bpf_sock_addr *ctx) {
   if (record->toa.client_port)
     ctx->user_port = record->toa.client_port;
   count(COUNTER_getname_toa_ok);
+  return 1;
+}
+
+/* The address that the client had asked for; NULL: the option says nothing of it. */
+STEP const struct toa *virtual_name(struct bpf_sock_addr *ctx) {
+  struct agent_record *record;
+
+  if (ctx->type != SOCKET_STREAM || !ctx->sk)
+    return NULL;
+  record = believed_record_of(ctx, ctx->sk);
+  if (!record || !record->toa.virtual_.word[0] || !record->toa.virtual_port)
+    return NULL;
+  count(COUNTER_getsockname_ok);
+  return &record->toa;
+}
+
+SEC("cgroup/getsockname4")
+int agent_getsockname4(struct bpf_sock_addr *ctx) {
+  const struct toa *toa = virtual_name(ctx);
+
+  if (toa) {
+    ctx->user_ip4 = toa->virtual_.word[0];
+    ctx->user_port = toa->virtual_port;
+  }
+  return 1;
+}
+
+/* What we know of is IPv4's: ::ffff:a.b.c.d. */
+SEC("cgroup/getsockname6")
+int agent_getsockname6(struct bpf_sock_addr *ctx) {
+  const struct toa *toa = virtual_name(ctx);
+
+  if (toa) {
+    ctx->user_ip6[0] = 0;
+    ctx->user_ip6[1] = 0;
+    ctx->user_ip6[2] = bpf_htonl(0xffff);
+    ctx->user_ip6[3] = toa->virtual_.word[0];
+    ctx->user_port = toa->virtual_port;
+  }
   return 1;
 }
 

@@ -15,6 +15,7 @@
  * Client and load balancer must be of one family to be told: the kernel sends no IPv6 destination of a datagram
  * to an IPv4 one, so a program could not answer.
  */
+#include "agent/bpf/scope.h"
 #include "agent/bpf/senders.h"
 #include "agent/bpf/udp.h"
 
@@ -215,6 +216,8 @@ STEP int with_options(struct __sk_buff *skb, struct scratch *scratch, __u32 from
   claim(&key, &flow);
   if (uoa_16(head, udp + 4) > UOA_UDP_HEADER)
     return GIVE;
+  if (one_namespace_only())
+    return GIVE;            /* it may be another's, which here cannot be told */
   count(COUNTER_uoa_alone); /* DPVS sends it ahead of a datagram that has no room for options */
   return KEEP_BACK;
 }
@@ -247,7 +250,7 @@ int agent_udp_ingress(struct __sk_buff *skb) {
   if (!scratch || read_packet(skb, &scratch->head, 0) == 0)
     return GIVE;
   udp = uoa_options(&scratch->head, &from);
-  if (udp == 0)
+  if (udp == 0 || !port_is_ours(uoa_16(&scratch->head, udp + 2)))
     return GIVE;
   return with_options(skb, scratch, from, udp);
 }
@@ -307,13 +310,16 @@ STEP bool connected_to(struct bpf_sock *sk, const struct agent_udp_key *key, str
 STEP bool received(struct bpf_sock_addr *ctx, struct agent_udp_key *key, struct told *told) {
   struct bpf_sock *sk = ctx->sk;
   struct agent_udp_flow *flow;
-  __u64 now;
+  __u64 now, network_namespace;
 
   key->remote_port = (__be16)ctx->user_port;
   if (!sk || !is_listed(key->family, &key->remote))
     return false;
   local_of(sk, key);
-  move_to_namespace(key, bpf_get_socket_cookie(ctx), bpf_get_netns_cookie(ctx));
+  network_namespace = bpf_get_netns_cookie(ctx);
+  if (!port_is_ours(key->local_port_host) || !namespace_is_ours(network_namespace))
+    return false;
+  move_to_namespace(key, bpf_get_socket_cookie(ctx), network_namespace);
   flow = look_up(&udp_flows, key);
   now = bpf_ktime_get_ns();
   if (!flow || now - flow->seen > IDLE) {

@@ -36,6 +36,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   require(!config.kinds.empty());
   for (const auto &kind : config.kinds)
     require(kind.kind > 1 && kind.length >= dp::TOA_LENGTH_CDN4 && kind.length <= dp::TOA_LONGEST);
+  for (uint16_t port : config.ports)
+    require(port > 0);
   require(config.socket.starts_with('/'));
   return 0;
 }

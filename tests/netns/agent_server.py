@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """A TCP server that tells each client who it takes him for: a line of JSON for each line it gets, with the
-address that accept() gave, the one getpeername() gives now, and getsockopt 4096's answer.
+address that accept() gave, those that getpeername() and getsockname() give now, and getsockopt 4096's answer.
 
     agent_server.py ADDRESS PORT [defer] [fastopen] [mptcp]
 """
@@ -32,7 +32,7 @@ def serve(connection, accepted):
     with connection:
         while connection.recv(2048):
             told = {"accepted": name(accepted), "peer": name(connection.getpeername()),
-                    "nat64": nat64(connection), "short": nat64(connection, 19)}
+                    "own": name(connection.getsockname()), "nat64": nat64(connection), "short": nat64(connection, 19)}
             connection.sendall(json.dumps(told).encode() + b"\n")
 
 

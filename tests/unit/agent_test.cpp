@@ -125,6 +125,17 @@ TEST(AgentConfig, UdpPortsAreSortedAndMayBeNone) {
   EXPECT_NE(warnings(config)[0].find("udp_ports does nothing"), std::string::npos);
 }
 
+TEST(AgentConfig, ListenersByPortAndNetworkNamespace) {
+  EXPECT_TRUE(good("").ports.empty());
+  EXPECT_EQ(good("agent.ports = [443, 80, 443]").ports, (std::vector<uint16_t>{80, 443}));
+  for (const char *wrong : {"[0]", "[65536]", "[\"80\"]", "80", "[]"})
+    EXPECT_FALSE(problem(fmt::format("agent.ports = {}", wrong)).empty()) << wrong;
+  EXPECT_FALSE(good("agent.network_namespace = \"any\"").own_network_namespace);
+  EXPECT_TRUE(good("agent.network_namespace = \"own\"").own_network_namespace);
+  EXPECT_NE(problem("agent.network_namespace = \"web\"").find("\"own\""), std::string::npos);
+  EXPECT_TRUE(good("agent.getsockname = true").getsockname);
+}
+
 TEST(AgentCgroup, IsFoundWhereItIsMounted) {
   EXPECT_EQ(cgroup2_in("25 1 0:5 / /sys rw - sysfs sysfs rw\n"
                        "30 25 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw\n"),
