@@ -137,7 +137,8 @@ struct headers {
 };
 
 /* What emit is to write: a new network header, the first eight bytes of the transport header, and
- * how the transport checksum changes. Deltas are ones' complement sums (checksum.h). */
+ * how the transport checksum changes; and what a SYN announces. Deltas are ones' complement sums
+ * (checksum.h). */
 struct rewrite {
   __be32 network[12];
   __be32 transport[2]; /* the checksum, if it lies in here, is still the old one */
@@ -147,6 +148,8 @@ struct rewrite {
   __u8 checksum_at;    /* offset from the transport header */
   __u8 never_zero;     /* UDP: a result of 0 is written as 0xffff (RFC 768) */
   __u8 compute;        /* there was no checksum: calculate one over the whole datagram */
+  __u8 mss_at;         /* offset of `mss` from the transport header; 0: what is there stays */
+  __be16 mss;
 };
 
 /* Everything about a packet that is not a pointer, off the stack. BPF has only 512 bytes of stack;
@@ -162,6 +165,7 @@ struct scratch {
   } packet, inside; /* inside: of the packet that an ICMP error is about */
   struct prefix6 prefix;
   struct mapping mapping; /* the one that was found last */
+  __u32 option;           /* of TCP: the one that is looked at (mss.h) */
   struct search {
     __u32 low;
     __u32 high;

@@ -9,6 +9,7 @@
 #include "datapath/checksum.h"
 #include "datapath/icmp.h"
 #include "datapath/icmp_error.h"
+#include "datapath/mss.h"
 #include "datapath/packet.h"
 #include "datapath/rfc7915_4to6.h"
 #include "datapath/rfc7915_6to4.h"
@@ -32,6 +33,7 @@ STEP void translate_ports(struct packet *p) {
   r->checksum_at = p->headers->protocol == PROTOCOL_TCP ? 16 : 6;
   r->never_zero = p->headers->protocol == PROTOCOL_UDP;
   r->compute = p->headers->zero_checksum;
+  r->mss_at = 0;
 }
 
 STEP void translate_icmp(struct packet *p) {
@@ -47,6 +49,7 @@ STEP void translate_icmp(struct packet *p) {
   r->checksum_at = 2;
   r->never_zero = 0;
   r->compute = 0;
+  r->mss_at = 0;
 }
 
 /* The network header and the first eight bytes of what is behind it, of a packet that is no error.
@@ -91,6 +94,8 @@ STEP enum verdict translate(struct packet *p) {
     return drop(p, REASON_too_long);
   translate_layer(p);
   NOTE_ABOUT(translated, p);
+  if (p->headers->tcp_flags & TCP_SYN)
+    clamp_mss(p);
   return VERDICT_NEXT;
 }
 

@@ -292,7 +292,7 @@ struct policy {
   __u8 usable[MAX_POOL];      /* indices of pool addresses that do not drain */
   __u8 zero_traffic_class;    /* nor the type of service goes over */
   __u8 drop_zero_checksum;    /* of UDP over IPv4 to a mapped host; else one is calculated */
-  __u8 pad[2];
+  __u16 largest_segment;      /* what SYNs may announce (mss.h); 0: anything */
   __u32 mtu; /* of the interface: no port of ours carries more of IPv6; 0: not known */
   struct prefix6 prefix[MAX_PREFIXES];
   struct pool_address pool[MAX_POOL]; /* sorted by address in host order */

@@ -31,8 +31,11 @@ STEP long store_headers(struct __sk_buff *skb, const struct packet *p) {
     failed = bpf_skb_store_bytes(skb, layer2, r->network, IPV4_HEADER, 0);
   else
     failed = bpf_skb_store_bytes(skb, layer2, r->network, IPV6_HEADER, 0);
-  return failed ? failed
-                : bpf_skb_store_bytes(skb, transport, r->transport, sizeof r->transport, 0);
+  if (!failed)
+    failed = bpf_skb_store_bytes(skb, transport, r->transport, sizeof r->transport, 0);
+  if (!failed && r->mss_at)
+    failed = bpf_skb_store_bytes(skb, transport + r->mss_at, &r->mss, sizeof r->mss, 0);
+  return failed;
 }
 
 STEP long update_checksum(struct __sk_buff *skb, const struct packet *p) {

@@ -75,6 +75,14 @@ STEP bool compute_checksum(struct xdp_md *xdp, const struct packet *p) {
          bpf_xdp_store_bytes(xdp, at + 6, &checksum, sizeof checksum) == 0;
 }
 
+/* Of a SYN; its checksum knows already. */
+STEP bool write_mss(struct xdp_md *xdp, const struct packet *p) {
+  const struct rewrite *r = p->rewrite;
+  __u32 at = LINK_HEADER + r->network_length + r->mss_at;
+
+  return bpf_xdp_store_bytes(xdp, at, (void *)&r->mss, sizeof r->mss) == 0;
+}
+
 /* Writes what the steps have left in the workspace; an enum reason. A global function: the verifier
  * goes through it once, and not on each of the ways that lead to emit. */
 __attribute__((noinline)) int emit_workspace(struct xdp_md *xdp) {
@@ -92,6 +100,8 @@ __attribute__((noinline)) int emit_workspace(struct xdp_md *xdp) {
             : write_front(xdp, &p, workspace->link, IPV6_HEADER)))
     return REASON_emit_failed;
   if (p.rewrite->compute && !compute_checksum(xdp, &p))
+    return REASON_emit_failed;
+  if (p.rewrite->mss_at && !write_mss(xdp, &p))
     return REASON_emit_failed;
   return REASON_none;
 }

@@ -59,7 +59,25 @@ STEP enum verdict reassemble(struct packet *p) {
   return punt(p, REASON_punt_fragment);
 }
 
+/* A global function: the verifier goes through its loop once, and not on each of the ways that lead
+ * to translate, which would take most of what it allows. */
+__attribute__((noinline)) int lower_mss_of_workspace(__u32 head_length, __u32 largest);
+#define LOWER_MSS(p, largest) lower_mss_of_workspace((p)->head_length, largest)
+
 #include "datapath/binding.h"
+#include "datapath/mss.h"
+
+__attribute__((noinline)) int lower_mss_of_workspace(__u32 head_length, __u32 largest) {
+  struct workspace *workspace = workspace_find();
+  struct packet p = {.head_length = head_length};
+
+  if (!workspace)
+    return 0;
+  p.head = workspace->head;
+  p.scratch = &workspace->scratch;
+  look_at(&p, &workspace->scratch.packet);
+  return lower_mss(&p, largest);
+}
 
 /* Ports must not be guessable (RFC 6056): the kernel's own chance here is no secret to who has seen
  * enough of it, so it is mixed with one. */

@@ -47,6 +47,8 @@ static void rewrite_transport(const struct packet *p, __u8 *transport) {
   __u16 checksum;
 
   memcpy(transport, r->transport, sizeof r->transport);
+  if (r->mss_at)
+    memcpy(transport + r->mss_at, &r->mss, sizeof r->mss);
   memcpy(&checksum, transport + r->checksum_at, sizeof checksum);
   checksum = new_checksum(p, transport, checksum);
   memcpy(transport + r->checksum_at, &checksum, sizeof checksum);

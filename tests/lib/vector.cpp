@@ -167,6 +167,10 @@ PolicyChange with_mtu(uint32_t mtu) {
   return [=](dp::policy &policy) { policy.mtu = mtu; };
 }
 
+PolicyChange with_largest_segment(uint16_t bytes) {
+  return [=](dp::policy &policy) { policy.largest_segment = bytes; };
+}
+
 PolicyChange with_filtering(dp::filtering filtering) {
   return [=](dp::policy &policy) { policy.filtering = filtering; };
 }

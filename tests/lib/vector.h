@@ -123,7 +123,8 @@ PolicyChange with_lowest_ipv6_mtu(uint32_t bytes);
 PolicyChange with_zero_traffic_class();
 PolicyChange with_zero_checksum_dropped();
 PolicyChange with_icmp_error_rate(uint32_t a_second);
-PolicyChange with_mtu(uint32_t mtu); // of the interface
+PolicyChange with_mtu(uint32_t mtu);               // of the interface
+PolicyChange with_largest_segment(uint16_t bytes); // of TCP, which SYNs may announce
 PolicyChange without_accounting();
 PolicyChange with_binding_quota(uint32_t bindings);
 PolicyChange with_port_rest(uint32_t seconds);

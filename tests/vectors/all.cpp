@@ -6,7 +6,7 @@ namespace viaduct::test {
 std::vector<Vector> all_vectors() {
   std::vector<Vector> all;
   for (auto theme :
-       {udp_vectors, tcp_vectors, icmp_vectors, icmp_error_vectors, fragment_vectors,
+       {udp_vectors, tcp_vectors, mss_vectors, icmp_vectors, icmp_error_vectors, fragment_vectors,
         header_vectors, malformed_vectors, classify_vectors, map_vectors, session_vectors,
         filtering_vectors, ageing_vectors, reset_vectors, port_vectors, hairpin_vectors}) {
     std::vector<Vector> some = theme();

@@ -11,6 +11,7 @@ namespace viaduct::test {
 
 std::vector<Vector> udp_vectors();
 std::vector<Vector> tcp_vectors();
+std::vector<Vector> mss_vectors();
 std::vector<Vector> icmp_vectors();
 std::vector<Vector> icmp_error_vectors();
 std::vector<Vector> fragment_vectors();
