@@ -100,6 +100,7 @@ Result<void> Network::apply(const Plan &wish, Settings settings) {
     link_before_ = around->interface;
   plan_ = wish;
   mtu_ = plan.mtu;
+  largest_segment_ = around->largest_segment(plan.mtu);
   for (const ProxyNeighbour &entry : around->proxies) {
     const Proxy known{entry.interface, std::get<Ipv4>(entry.address)};
     if (entry.protocol == route_protocol && wanted.contains(known))

@@ -67,6 +67,11 @@ public:
   // The interface's, as the last apply() or refresh() has set it; 0 before the first.
   unsigned mtu() const { return mtu_; }
 
+  // The most payload of a TCP segment that every port carries which is up and has addresses: its
+  // MTU less 60 where it has IPv6 addresses, less 40 where it has IPv4 addresses. At least 536;
+  // 0 before the first apply().
+  unsigned largest_segment() const { return largest_segment_; }
+
   // Takes away everything apply() made and puts settings back; goes on after errors and returns the
   // first. Call it before the Tun goes.
   Result<void> remove();
@@ -115,6 +120,7 @@ private:
   Sysctl sysctl_;
   std::optional<Plan> plan_;
   unsigned mtu_ = 0;
+  unsigned largest_segment_ = 0;
   std::optional<Link> link_before_; // as it was before the first apply()
   std::set<Proxy> proxies_;         // entries that we made or adopted
   std::vector<std::string> warnings_;

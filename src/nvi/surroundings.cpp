@@ -12,6 +12,9 @@ namespace {
 
 constexpr unsigned ethernet_mtu = 1500;
 constexpr unsigned header_difference = 20; // IPv6 header minus IPv4 header
+constexpr unsigned headers4 = 40;          // IPv4 and TCP, without options
+constexpr unsigned headers6 = headers4 + header_difference;
+constexpr unsigned least_segment = 536; // RFC 9293 3.7.1: what every host takes
 
 bool answers_arp(const Link &link) {
   return (link.flags & IFF_UP) != 0 &&
@@ -26,6 +29,20 @@ unsigned Network::Surroundings::largest_port_mtu() const {
     if (port.type == ARPHRD_ETHER && (port.flags & IFF_UP) != 0)
       largest = std::max(largest, port.mtu);
   return std::min(largest, max_mtu);
+}
+
+// A port carries a family that it has an address of; link-local ones are enough to route by.
+unsigned Network::Surroundings::largest_segment(unsigned interface_mtu) const {
+  unsigned largest = interface_mtu - headers6;
+  for (const Address &address : addresses) {
+    const Link *port = link(address.interface);
+    const unsigned headers = std::holds_alternative<Prefix6>(address.subnet) ? headers6 : headers4;
+    if (port == nullptr || (port->flags & IFF_UP) == 0 || (port->flags & IFF_LOOPBACK) != 0 ||
+        port->index == interface.index)
+      continue;
+    largest = std::min(largest, std::max(port->mtu, headers + least_segment) - headers);
+  }
+  return largest;
 }
 
 std::set<Network::Proxy> Network::Surroundings::wanted_proxies(const Plan &plan) const {

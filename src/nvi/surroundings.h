@@ -21,6 +21,9 @@ struct Network::Surroundings {
   // No packet that a port can carry is too large for the interface; what is too large for another
   // port, that port's route answers.
   unsigned largest_port_mtu() const;
+  // The most TCP payload that no link of ours is too small for, in neither family: see
+  // Network::largest_segment().
+  unsigned largest_segment(unsigned interface_mtu) const;
 
   const Link *link(int index) const {
     const auto found = std::ranges::find(links, index, &Link::index);

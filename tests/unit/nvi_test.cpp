@@ -618,6 +618,30 @@ TEST_F(AroundTheInterface, the_mtu_is_that_of_the_largest_port) {
   EXPECT_EQ(output("ip route show 203.0.113.10 dev nvi0"), small);
 }
 
+TEST_F(AroundTheInterface, the_largest_segment_is_what_every_port_with_an_address_carries) {
+  const auto carried = [&](const std::string &change) {
+    output(change);
+    EXPECT_TRUE(succeeds(network_->refresh()));
+    return network_->largest_segment();
+  };
+  EXPECT_EQ(network_->largest_segment(), 0U);
+  ASSERT_TRUE(succeeds(network_->apply(plan_)));
+  EXPECT_EQ(network_->largest_segment(), 1440U);
+  EXPECT_EQ(carried("ip link set lan0 mtu 1400"), 1340U);
+  EXPECT_EQ(carried("ip link set lan0 mtu 9000"), 8940U);
+
+  const std::string six = "ip addr add fe80::2/64 dev small0 nodad",
+                    four = "ip addr add 198.51.100.1/24 dev small0";
+  EXPECT_EQ(carried("ip link add small0 mtu 1300 type veth peer name small1"), 8940U); // it is down
+  output("ip link set small0 addrgenmode none");
+  EXPECT_EQ(carried("ip link set small0 up"), 8940U); // and has no address
+  EXPECT_EQ(carried(four), 1260U);
+  EXPECT_EQ(carried(six), 1240U);
+  EXPECT_EQ(carried("ip addr flush dev small0; " + four + "; ip link set small0 mtu 1000"), 960U);
+  EXPECT_EQ(carried("ip link set small0 mtu 300"), 536U);
+  EXPECT_EQ(carried("ip link set small0 down"), 8940U);
+}
+
 TEST_F(AroundTheInterface, apply_changes_only_differences_and_remove_leaves_nothing) {
   const auto before = snapshot();
   ASSERT_TRUE(succeeds(network_->apply(plan_)));
