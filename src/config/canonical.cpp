@@ -99,6 +99,7 @@ void write_nat64(std::string &out, const Nat64 &nat64) {
   out += fmt::format("rst_check = \"{}\"\n", nat64.rst_check == RstCheck::off ? "off" : "window");
   out += fmt::format("inbound_refresh = {}\n", nat64.inbound_refresh);
   out += fmt::format("accounting = {}\n", nat64.accounting);
+  out += fmt::format("mss_clamp = {}\n", nat64.mss_clamp);
   out += fmt::format("lowest_ipv6_mtu = {}\n", nat64.lowest_ipv6_mtu);
   const Timeouts &timeouts = nat64.timeouts;
   out +=

@@ -228,6 +228,11 @@ void nat64_accounting(Checker &checker, const Field &field) {
     checker.config.nat64.accounting = *value;
 }
 
+void nat64_mss_clamp(Checker &checker, const Field &field) {
+  if (auto value = read_boolean(checker, field))
+    checker.config.nat64.mss_clamp = *value;
+}
+
 template <std::chrono::seconds Timeouts::*Member>
 void timeout(Checker &checker, const Field &field) {
   constexpr const char *what =
@@ -315,7 +320,7 @@ constexpr Key nat64_keys[] = {{"prefix", nat64_prefix},
                               {"rst_check", nat64_rst_check},
                               {"inbound_refresh", nat64_inbound_refresh},
                               {"accounting", nat64_accounting},
-                              {"mss_clamp", nullptr},
+                              {"mss_clamp", nat64_mss_clamp},
                               {"lowest_ipv6_mtu", nat64_lowest_ipv6_mtu},
                               {"timeouts", nat64_timeouts},
                               {"port_rest", nat64_port_rest},

@@ -65,6 +65,7 @@ struct Nat64 {
   uint32_t icmp_error_rate = 100; // a second and worker; 0: none
   RstCheck rst_check = RstCheck::window;
   bool inbound_refresh = true;
+  bool mss_clamp = true;           // SYNs announce no more than the gateway's links carry
   uint16_t lowest_ipv6_mtu = 1280; // RFC 7915 4
   bool accounting = true;
   Timeouts timeouts;

@@ -81,6 +81,7 @@ private:
   Result<void> check_reloadable(const config::Config &next) const;
   Result<void> take_over(const config::Config &next);
   Result<void> reload_dns64(const config::Config &next, const std::vector<Prefix6> &connected);
+  void set_sizes(dp::policy &policy, const config::Config &config) const;
   Result<void> follow_mtu();
   Result<void> apply_policy(const config::Config &next, const std::vector<Prefix6> &connected);
 

@@ -117,7 +117,7 @@ Result<void> Daemon::apply_policy(const config::Config &next,
                                   const std::vector<Prefix6> &connected) {
   dp::policy policy = make_policy(next, connected, policy_.generation + 1);
   keep_slots(policy_, policy);
-  policy.mtu = network_->mtu();
+  set_sizes(policy, next);
   if (policy.allow_count == 0)
     log::warning("allow", {{"detail", "no IPv6 prefix is connected and [nat64] allow is not given: "
                                       "nobody may use the gateway yet"}});
@@ -127,12 +127,20 @@ Result<void> Daemon::apply_policy(const config::Config &next,
   return {};
 }
 
-// The interface has the MTU of the largest port, which may have changed.
-Result<void> Daemon::follow_mtu() {
-  if (policy_.mtu == network_->mtu())
-    return {};
-  dp::policy policy = policy_;
+void Daemon::set_sizes(dp::policy &policy, const config::Config &config) const {
   policy.mtu = network_->mtu();
+  policy.largest_segment =
+      config.nat64.mss_clamp ? static_cast<uint16_t>(network_->largest_segment()) : 0;
+  if (policy.largest_segment != policy_.largest_segment)
+    log::info("mss_clamp", {{"largest_segment", policy.largest_segment}});
+}
+
+// The ports, and with them the interface, may have other MTUs than before.
+Result<void> Daemon::follow_mtu() {
+  dp::policy policy = policy_;
+  set_sizes(policy, config_);
+  if (policy.mtu == policy_.mtu && policy.largest_segment == policy_.largest_segment)
+    return {};
   if (auto done = tables_->set_policy(policy); !done)
     return done;
   policy_ = policy;
