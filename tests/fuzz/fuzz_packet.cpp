@@ -95,15 +95,19 @@ Bytes write_records(const std::vector<Record> &records, size_t most) {
 const Ipv6 mapped6 = address6("2001:db8:a::5"), single6 = address6("2001:db8:c::1");
 const Ipv4 mapped4 = address4("192.0.2.5"), single4 = address4("192.0.2.99");
 
+enum : uint16_t { LARGEST_SEGMENT = 1340 };
+
 // A little room: one subscriber's quota and the tables are within reach of a program.
 Tables given() {
   Given given;
   given.policy = {with_prefixes({well_known_prefix, prefix6("2001:db8:122::/48")}),
-                  with_pool({{pool4, 40000, 40009}, {pool4b, 1024, 65535}}), with_quota(6),
+                  with_pool({{pool4, 40000, 40009}, {pool4b, 1024, 65535}}),
+                  with_quota(6),
                   with_maps({{"2001:db8:a::/122", "192.0.2.0/26"},
                              {"2001:db8:b::/64", "192.0.2.64/26"},
                              {"2001:db8:c::1/128", "192.0.2.99/32"}}),
-                  with_error_sources({router4})};
+                  with_error_sources({router4}),
+                  with_largest_segment(LARGEST_SEGMENT)};
   given.max_sessions = MAX_SESSIONS;
   given.sessions = {session(UDP, {client6, 1234}, {pool4, 40001}, {server4, 53}),
                     session(TCP, {client6, 1234}, {pool4, 40001}, {server4, 80}),
@@ -348,6 +352,36 @@ void check_pieces(Span in, Span out, const std::vector<Bytes> &pieces) {
     fail("the fragments are not the whole packet", in, out);
 }
 
+// Where a segment announces its MSS; 0 where it does not, or what is before it cannot be read.
+size_t mss_at(Span segment) {
+  size_t end = size_t{segment[12]} / 16 * 4;
+  for (size_t at = 20; at + 4 <= end;) {
+    if (segment[at] == 1) {
+      at++;
+      continue;
+    }
+    if (segment[at] == 0 || segment[at + 1] < 2)
+      return 0;
+    if (segment[at] == 2 && segment[at + 1] == 4)
+      return at + 2;
+    at += segment[at + 1];
+  }
+  return 0;
+}
+
+// Of all behind the ports and the checksum only the MSS of a SYN changes, and it is lowered.
+// `read`: what of the segment the steps see, at least.
+void check_segment(Span before, Span after, size_t read, Span in, Span out) {
+  size_t at = before[13] & 0x02 ? mss_at(before) : 0;
+  bool lowered = at != 0 && get16(before, at) > LARGEST_SEGMENT &&
+                 (at + 2 <= read || get16(before, at) != get16(after, at));
+  for (size_t i = 4; i < before.size(); i++)
+    if (i != 16 && i != 17 && before[i] != after[i] && !(lowered && (i == at || i == at + 1)))
+      fail("something has changed in a TCP segment", in, out);
+  if (lowered && get16(after, at) != LARGEST_SEGMENT)
+    fail("an MSS that was not lowered, or not to what it should", in, out);
+}
+
 void check_forwarded(const Record &record, const Departure &result) {
   const Bytes &in = record.packet, &out = result.packet;
   std::string wrong = malformation(out);
@@ -365,6 +399,16 @@ void check_forwarded(const Record &record, const Departure &result) {
     check_pieces(in, out, result.pieces);
   if (result.reassembled)
     return; // the packet that came in has not the whole's checksum
+  size_t begins = result.transport.value_or(0), tail = out.size() - begins;
+  bool whole =
+      !(out[0] >> 4 == 4 ? get16(out, 6) & 0x1fff : has_fragment_header && get16(out, 42) >> 3);
+  if (whole && result.reason != dp::REASON_translated_error_4to6 &&
+      result.reason != dp::REASON_translated_error_6to4 &&
+      out[out[0] >> 4 == 4      ? 9
+          : has_fragment_header ? 40
+                                : 6] == TCP)
+    check_segment(Span(in).last(tail), Span(out).last(tail),
+                  256 - std::min<size_t>(256, in.size() - tail), in, out);
   SumState before = transport_checksum(in), after = transport_checksum(out);
   if (record.flags & FLAG_PARTIAL) {
     SumState wanted = result.pieces.empty() ? SumState::partial : SumState::right;

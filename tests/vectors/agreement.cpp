@@ -86,8 +86,27 @@ Given any_given(Chance &chance) {
     given.policy.push_back([](dp::policy &policy) { policy.rst_window = 0; });
   if (chance.one_in(4))
     given.policy.push_back([](dp::policy &policy) { policy.accounting = 0; });
+  if (!chance.one_in(4))
+    given.policy.push_back(with_largest_segment(static_cast<uint16_t>(chance.number(536, 9000))));
   given.max_sessions = chance.one_in(3) ? 8 : 512;
   return given;
+}
+
+// Options of all kinds, an MSS among them as a rule, and now and then nonsense.
+Bytes any_options(Chance &chance) {
+  static const std::vector<Bytes> options{
+      {1}, {1}, {4, 2}, {3, 3, 7}, {8, 10, 1, 2, 3, 4, 5, 6, 7, 8}, {253, 5, 2, 4, 9}};
+  static const std::vector<Bytes> odd{{0}, {8, 0}, {8, 1}, {8, 200}, {2, 3, 9}, {2, 6, 9, 9, 9, 9}};
+  Bytes all;
+  for (uint32_t i = chance.number(0, 5); i > 0; i--) {
+    const Bytes &one = chance.of(chance.one_in(16) ? odd : options);
+    all.insert(all.end(), one.begin(), one.end());
+    if (chance.one_in(2))
+      all.insert(all.end(), {2, 4, static_cast<uint8_t>(chance.any() % 64),
+                             static_cast<uint8_t>(chance.any())});
+  }
+  all.resize(std::min<size_t>(all.size(), 40)); // the last one may be cut
+  return all;
 }
 
 Tcp any_segment(Chance &chance, uint16_t source, uint16_t destination) {
@@ -98,7 +117,7 @@ Tcp any_segment(Chance &chance, uint16_t source, uint16_t destination) {
   segment.flags_ = chance.one_in(16) ? static_cast<uint8_t>(chance.any())
                                      : flags[chance.number(0, flags.size() - 1)];
   segment.window_ = static_cast<uint16_t>(chance.any());
-  segment.options_ = Bytes(4 * size_t{chance.number(0, 10)}, 1);
+  segment.options_ = any_options(chance);
   return segment;
 }
 
