@@ -9,11 +9,12 @@
  *   accept, getpeername    the client instead of the load balancer
  *   getsockname            where asked for: the address that the client had asked for, if the option has it
  *
- * A record lies in the socket and goes with it. Sockets without an option have none, so they cost a walk over two
- * headers when they are made and a lookup that finds nothing when somebody asks.
+ * A record lies in the socket and goes with it. Sockets without an option have none, nor anything else that would have
+ * to be allocated: they cost a walk over the SYN when they are made and a lookup that finds nothing when somebody asks.
+ * The packet that completes the handshake has no options or timestamps alone, mostly, which is seen at once.
  *
  * Other programs may sit on the same hooks. Of the flags in a socket we add one and take away only what we have
- * added.
+ * added: WAITING says whether it was us.
  */
 #include "agent/bpf/scope.h"
 #include "agent/bpf/senders.h"
@@ -21,6 +22,13 @@
 /* Of the kernel's interface (linux/tcp.h, linux/in.h, asm/socket.h), which collide with each other here. */
 enum { LEVEL_TCP = 6, OPTION_SAVE_SYN = 27 };
 
+/* TCP_SAVE_SYN of a socket that listens says whether its SYNs are kept; one of a connection is what that had, and means
+ * nothing. So it can tell whether we wait for a connection's first data by a flag that we have added, and most
+ * connections are born with it. Socket storage would say the same, for two allocations and as many grace periods of
+ * every connection without a TOA. */
+enum { NOT_WAITING = 0, WAITING = 1 };
+
+/* Connections that wait by a flag that another program had added before us. */
 struct {
   __uint(type, BPF_MAP_TYPE_SK_STORAGE);
   __uint(map_flags, BPF_F_NO_PREALLOC);
@@ -59,6 +67,31 @@ STEP bool sender_is_listed(struct bpf_sock_ops *skops) {
 
 /* --- headers ------------------------------------------------------------------------------------ */
 
+/* Length of the TCP header of the packet at hand; 0: there is none. */
+STEP __u32 header_length(struct bpf_sock_ops *skops) {
+  const __u8 *data = skops->skb_data;
+  const __u8 *end = skops->skb_data_end;
+
+  if (data + TOA_FIRST_OPTION > end)
+    return 0;
+  return (__u32)(data[12] >> 4) * 4;
+}
+
+/* No options, or timestamps alone as they usually come (RFC 7323, appendix A): none of the kinds that can be
+ * configured. */
+STEP bool is_plain(struct bpf_sock_ops *skops) {
+  const __u8 *data = skops->skb_data;
+  const __u8 *end = skops->skb_data_end;
+  __u32 length = header_length(skops), first;
+
+  if (length == TOA_FIRST_OPTION)
+    return true;
+  if (length != TOA_FIRST_OPTION + 12 || data + TOA_FIRST_OPTION + 12 > end)
+    return false;
+  __builtin_memcpy(&first, data + TOA_FIRST_OPTION, sizeof first);
+  return first == bpf_htonl(0x0101080a); /* NOP, NOP, 8/10 */
+}
+
 /* The TCP header of the packet at hand, word by word. */
 STEP bool read_header(struct bpf_sock_ops *skops, struct toa_header *header) {
   const __u8 *data = skops->skb_data;
@@ -89,6 +122,12 @@ __attribute__((noinline)) int find(const struct toa_header *header, struct toa *
   if (!table || !header || !found)
     return TOA_NONE;
   return toa_find(header, table, found);
+}
+
+/* `header` is room for it; of a program's 512 bytes of stack it is much. */
+STEP int find_in_packet(struct bpf_sock_ops *skops, struct toa_header *header, struct toa *found) {
+  __builtin_memset(header, 0, sizeof *header);
+  return read_header(skops, header) ? find(header, found) : TOA_NONE;
 }
 
 /* --- records ------------------------------------------------------------------------------------ */
@@ -139,18 +178,26 @@ STEP void count_found(struct agent_record *record) {
     count(COUNTER_late_found);
 }
 
-/* Programs hold an MPTCP connection by another socket than the one at hand, with the same addresses. What an
- * earlier connection has left under them must not be taken for this one's. */
-STEP void keep_by_tuple(struct bpf_sock *sk, struct agent_record *record) {
+/* Programs hold an MPTCP connection by another socket than the one at hand, with the same addresses. What an earlier
+ * connection has left under them must not be taken for this one's. Only headers with an option of MPTCP make such a
+ * connection, or some that could not be walked to their end: the table is left alone for all others. */
+STEP void forget_tuple(struct bpf_sock_ops *skops, struct bpf_sock *sk) {
   struct agent_tuple tuple = {};
 
+  tuple_of(sk, bpf_get_netns_cookie(skops), &tuple);
+  bpf_map_delete_elem(&by_tuple, &tuple);
+}
+
+STEP void keep_by_tuple(struct bpf_sock *sk, struct agent_record *record, int outcome) {
+  struct agent_tuple tuple = {};
+
+  if (!record->toa.multipath && outcome != TOA_MALFORMED)
+    return;
   tuple_of(sk, record->network_namespace, &tuple);
-  if (record->toa.multipath && record->source != SOURCE_NONE) {
-    if (bpf_map_update_elem(&by_tuple, &tuple, record, BPF_ANY) != 0)
-      count(COUNTER_storage_failed);
-  } else {
+  if (!record->toa.multipath)
     bpf_map_delete_elem(&by_tuple, &tuple);
-  }
+  else if (bpf_map_update_elem(&by_tuple, &tuple, record, BPF_ANY) != 0)
+    count(COUNTER_storage_failed);
 }
 
 STEP bool keep(struct bpf_sock *sk, struct agent_record *record) {
@@ -175,19 +222,13 @@ STEP void listening_begins(struct bpf_sock_ops *skops) {
   bpf_setsockopt(skops, LEVEL_TCP, OPTION_SAVE_SYN, &one, sizeof one);
 }
 
-/* Both packets of the handshake: if both have an option, both must say the same. */
-STEP int find_in_handshake(struct bpf_sock_ops *skops, struct agent_record *record) {
-  struct toa_header header = {};
+/* What a packet with options says beside the SYN: if both have one of ours, both must say the same. */
+STEP int add_packet(struct bpf_sock_ops *skops, struct toa_header *header, int outcome,
+                    struct agent_record *record) {
   struct toa in_ack = {};
-  int from_ack = TOA_NONE, outcome = TOA_NONE;
+  int from_ack = find_in_packet(skops, header, &in_ack);
 
-  if (read_header(skops, &header))
-    from_ack = find(&header, &in_ack);
-  __builtin_memset(&header, 0, sizeof header);
-  if (read_syn(skops, &header))
-    outcome = find(&header, &record->toa);
   record->toa.multipath |= in_ack.multipath;
-  record->source = outcome == TOA_NONE ? SOURCE_NONE : SOURCE_SYN;
   if (from_ack == TOA_NONE)
     return outcome;
   if (outcome == TOA_NONE) {
@@ -201,67 +242,104 @@ STEP int find_in_handshake(struct bpf_sock_ops *skops, struct agent_record *reco
   return outcome == TOA_FOUND ? from_ack : outcome;
 }
 
-STEP void wait_for_data(struct bpf_sock_ops *skops, struct bpf_sock *sk) {
-  __u32 flags = skops->bpf_sock_ops_cb_flags;
-  struct agent_waiting state = {.flag_was_set = flags & BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG};
+STEP void mark(struct bpf_sock_ops *skops, int wanted) {
+  if (bpf_setsockopt(skops, LEVEL_TCP, OPTION_SAVE_SYN, &wanted, sizeof wanted) != 0)
+    count(COUNTER_storage_failed);
+}
 
-  if (!bpf_sk_storage_get(&waiting, sk, &state, BPF_SK_STORAGE_GET_F_CREATE))
-    return count(COUNTER_storage_failed);
+/* A listener that has kept the SYN has handed the mark down. */
+STEP void wait_for_data(struct bpf_sock_ops *skops, struct bpf_sock *sk, bool syn_was_kept) {
+  __u32 flags = skops->bpf_sock_ops_cb_flags;
+  struct agent_waiting state = {.flag_was_set = 1};
+
+  if (flags & BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG) {
+    if (!bpf_sk_storage_get(&waiting, sk, &state, BPF_SK_STORAGE_GET_F_CREATE)) {
+      count(COUNTER_storage_failed);
+      mark(skops, NOT_WAITING);
+    }
+    return;
+  }
+  if (!syn_was_kept)
+    mark(skops, WAITING);
   bpf_sock_ops_cb_flags_set(skops, flags | BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG);
 }
 
 STEP void connection_made(struct bpf_sock_ops *skops, struct bpf_sock *sk) {
-  struct agent_record record = {.network_namespace = bpf_get_netns_cookie(skops)};
-  int outcome = find_in_handshake(skops, &record);
-  bool listed = sender_is_listed(skops);
+  struct agent_record record = {};
+  struct toa_header header = {};
+  bool syn_was_kept = read_syn(skops, &header), listed, kept;
+  int outcome = syn_was_kept ? find(&header, &record.toa) : TOA_NONE;
 
-  record.verdict = listed ? verdict_of(outcome) : VERDICT_UNTRUSTED;
-  keep_by_tuple(sk, &record);
+  if (outcome != TOA_NONE)
+    record.source = SOURCE_SYN;
+  if (!is_plain(skops))
+    outcome = add_packet(skops, &header, outcome, &record);
+  listed = sender_is_listed(skops);
   if (outcome == TOA_NONE) {
     count(COUNTER_syn_recv_sock_no_toa);
+    if (record.toa.multipath)
+      forget_tuple(skops, sk);
     if (listed)
-      wait_for_data(skops, sk);
+      wait_for_data(skops, sk, syn_was_kept);
+    else
+      mark(skops, NOT_WAITING);
     return;
   }
-  if (keep(sk, &record) && record.verdict == VERDICT_BELIEVED)
+  record.network_namespace = bpf_get_netns_cookie(skops);
+  record.verdict = listed ? verdict_of(outcome) : VERDICT_UNTRUSTED;
+  keep_by_tuple(sk, &record, outcome);
+  kept = keep(sk, &record);
+  if (!kept)
+    mark(skops, NOT_WAITING);
+  if (kept && record.verdict == VERDICT_BELIEVED)
     count(COUNTER_syn_recv_sock_toa);
   else
     count(COUNTER_syn_recv_sock_no_toa);
 }
 
+/* A connection with a record is not waited for, whatever it was born with. */
+STEP bool is_marked(struct bpf_sock_ops *skops, struct bpf_sock *sk) {
+  int found = NOT_WAITING;
+
+  return bpf_getsockopt(skops, LEVEL_TCP, OPTION_SAVE_SYN, &found, sizeof found) == 0 &&
+         found != NOT_WAITING && !bpf_sk_storage_get(&connections, sk, NULL, 0);
+}
+
 STEP void stop_waiting(struct bpf_sock_ops *skops, struct bpf_sock *sk,
                        struct agent_waiting *state) {
-  if (!state->flag_was_set)
+  if (!state || !state->flag_was_set)
     bpf_sock_ops_cb_flags_set(skops, skops->bpf_sock_ops_cb_flags &
                                          ~BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG);
-  bpf_sk_storage_delete(&waiting, sk);
+  if (state)
+    bpf_sk_storage_delete(&waiting, sk);
+  mark(skops, NOT_WAITING);
 }
 
 /* Once a program may have read something, it must not be told another peer than before. */
 STEP void packet_came(struct bpf_sock_ops *skops, struct bpf_sock *sk) {
   struct agent_waiting *state = bpf_sk_storage_get(&waiting, sk, NULL, 0);
   struct agent_record record = {};
-  struct toa_header header = {};
+  struct toa_header header;
   int outcome = TOA_NONE;
 
-  if (!state)
+  if (!state && !is_marked(skops, sk))
     return;
-  if (skops->bytes_received == 0 && read_header(skops, &header))
-    outcome = find(&header, &record.toa);
+  if (skops->bytes_received == 0 && !is_plain(skops))
+    outcome = find_in_packet(skops, &header, &record.toa);
   if (outcome != TOA_NONE) {
     record.network_namespace = bpf_get_netns_cookie(skops);
     record.source = SOURCE_DATA;
     record.verdict = verdict_of(outcome);
     keep(sk, &record);
-    keep_by_tuple(sk, &record);
+    keep_by_tuple(sk, &record, outcome);
   }
-  if (outcome != TOA_NONE || skops->bytes_received > 0 ||
-      skops->skb_len > (__u32)(header.byte[12] >> 4) * 4)
+  if (outcome != TOA_NONE || skops->bytes_received > 0 || skops->skb_len > header_length(skops))
     stop_waiting(skops, sk, state);
 }
 
 STEP bool is_ours(struct bpf_sock_ops *skops) {
-  return port_is_ours(skops->local_port) && namespace_is_ours(bpf_get_netns_cookie(skops));
+  return port_is_ours(skops->local_port) &&
+         (!one_namespace_only() || namespace_is_ours(bpf_get_netns_cookie(skops)));
 }
 
 SEC("sockops")
