@@ -29,6 +29,19 @@ void names_options(CLI::App &app, Options &options) {
       ->capture_default_str();
 }
 
+void amount_options(CLI::App &app, Options &options) {
+  auto *connections = app.add_option("--connections", options.connections, "How many")
+                          ->check(CLI::Range(1, 10'000'000))
+                          ->capture_default_str();
+  app.add_option("--seconds", options.seconds, "Or for how long")
+      ->excludes(connections)
+      ->check(CLI::Range(0.01, 60.0));
+  // Four packets of each at most lie in a processor's queue at once, which holds 1000.
+  app.add_option("--window", options.window, "How many at once")
+      ->check(CLI::Range(1, 200))
+      ->capture_default_str();
+}
+
 void send_options(CLI::App &app, Options &options) {
   app.add_option("device", options.device, "The port it sends through")->required();
   app.add_option("--to", options.to, "MAC address of the server")->required();
@@ -46,16 +59,13 @@ void send_options(CLI::App &app, Options &options) {
          "none-closed, ack-closed: the same, until the server's reset, no question")
       ->check(CLI::IsMember({"mixed", "none", "ack", "none-closed", "ack-closed"}))
       ->capture_default_str();
-  auto *connections = app.add_option("--connections", options.connections, "How many")
-                          ->check(CLI::Range(1, 10'000'000))
-                          ->capture_default_str();
-  app.add_option("--seconds", options.seconds, "Or for how long")
-      ->excludes(connections)
-      ->check(CLI::Range(0.01, 60.0));
-  // Four packets of each at most lie in a processor's queue at once, which holds 1000.
-  app.add_option("--window", options.window, "How many at once")
-      ->check(CLI::Range(1, 200))
-      ->capture_default_str();
+  amount_options(app, options);
+}
+
+void connect_options(CLI::App &app, Options &options) {
+  app.add_option("address", options.address, "The server's")->required();
+  app.add_option("port", options.port, "The server's")->required();
+  amount_options(app, options);
 }
 
 void sockets_options(CLI::App &app, Options &options) {
@@ -69,11 +79,13 @@ struct Subcommand {
   Result<void> (*run)(const Options &);
 };
 
-constexpr std::array<Subcommand, 4> subcommands = {{
+constexpr std::array<Subcommand, 5> subcommands = {{
     {"serve", "Tell each client who he is, until SIGTERM; then the sums", serve_options, serve},
     {"names", "Accept one connection, time its getpeername and getsockopt, and reset it",
      names_options, time_names},
     {"send", "Make connections and compare what the server tells", send_options, send},
+    {"connect", "Make connections with the kernel's own sockets, which the server resets",
+     connect_options, connect_often},
     {"sockets", "How many sockets have something in a map of socket storage", sockets_options,
      count_sockets},
 }};

@@ -16,12 +16,12 @@
 namespace viaduct::toalab {
 
 struct Options {
-  // serve, names
+  // serve, names, connect
   std::string address;
   uint16_t port = 0;
   bool close_at_once = false;
   uint32_t calls = 1'000'000;
-  // send
+  // send; connections, seconds and window of connect, too
   std::string device;
   std::string to; // the server's MAC address
   std::string server4, server6;
@@ -39,6 +39,7 @@ struct Options {
 Result<void> serve(const Options &options);
 Result<void> time_names(const Options &options);
 Result<void> send(const Options &options);
+Result<void> connect_often(const Options &options);
 Result<void> count_sockets(const Options &options);
 
 // An address and port as a program sees them: the family is the socket's. Port in network order.

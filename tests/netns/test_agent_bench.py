@@ -26,8 +26,9 @@ def test_everything_is_measured(report):
     found = {(row["candidate"], row["what"], row["variant"]) for row in report["rows"]}
     variants = [words for words, _ in agent.MIXES]
     for name in (agent.WITHOUT, agent.AGENT):
-        assert {(name, what, words) for what in ("accepted", "answered", "getpeername")
+        assert {(name, what, words) for what in (agent.ACCEPTED, agent.ANSWERED, "getpeername")
                 for words in variants} <= found
+    assert {(name, agent.OF_KERNEL, agent.WITHOUT_TOA) for name in (agent.WITHOUT, agent.AGENT)} <= found
     assert {(name, "getsockopt", "of something else") for name in agent.CANDIDATES} <= found
     assert all(row["lowest"] > 0 for row in report["rows"])
     assert all("without" in row["of"] for row in report["rows"])
@@ -45,5 +46,7 @@ def test_hooks_are_timed(report):
 
 def test_the_report_is_written(report):
     text = agent.markdown(report)
-    assert text.count("| agent | connections") == 4 and text.count("nanoseconds more of getpeername") == 2
+    assert text.count("| agent | connections") == 5 and text.count("nanoseconds more of getpeername") == 2
+    assert text.count("| agent | connections accepted, hand-made, with") == 2
+    assert text.count("| agent | connections accepted, kernel's client, without TOA") == 1
     assert "agent_sock_ops" in text

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """toalab (bench/toalab) in the agent's lab: servers in its cgroup, a sender on its wire."""
 
+import contextlib
 import json
 import pathlib
 import subprocess
@@ -9,6 +10,7 @@ import agent_lab as agent_labs
 import lab as labs
 
 TOALAB = labs.BIN / "toalab"
+OWN = "192.0.2.11"  # the sender's kernel's, where it makes connections itself
 
 
 def last_json(text):
@@ -50,6 +52,27 @@ def send(lab, port4, port6=1, cpus=None, patience=300, **options):
     if cpus:
         words = ["taskset", "--cpu-list", ",".join(map(str, cpus)), *words]
     return last_json(lab.sender.run(*words, timeout=patience).stdout)
+
+
+@contextlib.contextmanager
+def own_address(lab):
+    """The sender's kernel has an address meanwhile, for connections of its own."""
+    lab.sender.ip("address", "add", f"{OWN}/24", "dev", "eth0")
+    try:
+        yield
+    finally:
+        lab.sender.ip("address", "del", f"{OWN}/24", "dev", "eth0")
+
+
+def connect(lab, port, cpus=None, patience=300, **options):
+    """What the sender's kernel has connected to a server that resets: sums."""
+    words = [TOALAB, "connect", agent_labs.BACKEND, port]
+    for name, value in options.items():
+        words += [f"--{name}", value]
+    if cpus:
+        words = ["taskset", "--cpu-list", ",".join(map(str, cpus)), *words]
+    with own_address(lab):
+        return last_json(lab.sender.run(*words, timeout=patience).stdout)
 
 
 def quiet(lab):
