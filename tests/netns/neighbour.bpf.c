@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only
  *
  * Somebody else's programs on the agent's hooks: one that looks at headers of its connections, all or those with
- * options that the kernel does not know (WANTED), and one that is asked about names. They count and change nothing;
- * `flags` is what the first last saw in a socket.
+ * options that the kernel does not know (WANTED; with the first one behind data LATER, too), and one that is asked about
+ * names. They count and change nothing; `flags` is what the first last saw in a socket.
  */
 #include <linux/bpf.h>
 
@@ -10,6 +10,10 @@
 
 #ifndef WANTED
 #define WANTED BPF_SOCK_OPS_PARSE_UNKNOWN_HDR_OPT_CB_FLAG
+#endif
+
+#ifndef LATER
+#define LATER 0
 #endif
 
 enum { SEEN_CONNECTIONS, SEEN_HEADERS, SEEN_NAMES, SEEN_FLAGS, SEEN };
@@ -41,6 +45,8 @@ int neighbour_sock_ops(struct bpf_sock_ops *skops) {
     note(SEEN_HEADERS, 1);
     if (flags)
       *flags = skops->bpf_sock_ops_cb_flags;
+    if (LATER && skops->bytes_received > 0)
+      bpf_sock_ops_cb_flags_set(skops, skops->bpf_sock_ops_cb_flags | LATER);
   }
   return 1;
 }

@@ -15,7 +15,8 @@ import subprocess
 import pytest
 
 import lab as labs
-from agent_lab import BACKEND, CLIENT, CLIENT6, HERE, LISTED, LISTED6, PORT, AgentLab, toa4, toa6
+from agent_lab import (BACKEND, CLIENT, CLIENT6, HERE, LISTED, LISTED6, PORT, STRANGER, AgentLab, toa4,
+                       toa6)
 
 POD, POD6 = "198.51.100.2", "2001:db8:51::2"
 PUBLISHED, INSIDE = 8088, 8080
@@ -151,13 +152,13 @@ def test_scope_is_a_containers_cgroup(host):
 class Neighbour:
     """tests/netns/neighbour.bpf.c, attached to a cgroup."""
 
-    def __init__(self, host, cgroup, wanted=UNKNOWN, how=("multi",)):
+    def __init__(self, host, cgroup, wanted=UNKNOWN, how=("multi",), later=0):
         folder = host.bpf / "neighbour"
         folder.mkdir()
         source, self.object = HERE / "neighbour.bpf.c", host.folder / "neighbour.bpf.o"
         machine = subprocess.run(["cc", "-print-multiarch"], capture_output=True, text=True, check=True)
         subprocess.run(["clang-14", "-target", "bpf", "-mcpu=v3", "-O2", "-g", "-Wall", "-Werror",
-                        f"-DWANTED={wanted}", f"-I/usr/include/{machine.stdout.strip()}", "-c", source, "-o", self.object], check=True)
+                        f"-DWANTED={wanted}", f"-DLATER={later}", f"-I/usr/include/{machine.stdout.strip()}", "-c", source, "-o", self.object], check=True)
         self.folder, self.cgroup = folder, cgroup
         self._bpftool("prog", "loadall", self.object, folder, "pinmaps", folder)
         for hook, program in (("cgroup_sock_ops", "neighbour_sock_ops"),
@@ -214,6 +215,18 @@ def test_beside_a_neighbour(host, order, where, wanted):
     before = neighbour.seen()["headers"]
     plain.ask(STRANGE_OPTION)
     assert neighbour.seen()["headers"] > before
+
+
+@pytest.mark.parametrize("source, options", [(LISTED, {}), (LISTED, {"syn": toa4()}), (STRANGER, {}),
+                                             (STRANGER, {"ack": toa4()})])
+def test_a_flag_that_comes_later_stays(host, source, options):
+    """The agent had the same flag in that socket before, or had no use for it: this one is not its own."""
+    host.start_agent()
+    neighbour = Neighbour(host, host.cgroup, RTO | UNKNOWN, later=ALL)
+    connection = host.to_pod(host.start_contained(host.cgroup, "0.0.0.0"), source).open(**options)
+    for option in (b"", STRANGE_OPTION, STRANGE_OPTION, STRANGE_OPTION):
+        connection.ask(option)
+    assert neighbour.seen()["flags"] & (RTO | ALL | UNKNOWN) == RTO | UNKNOWN | ALL
 
 
 def test_a_cgroup_that_is_not_shared(host):
