@@ -11,6 +11,8 @@ PICTURES = {
     "bulk": ("Bulk TCP", lambda row: row["what"].startswith("TCP,")),
     "frames": ("Smallest UDP frames; new flows",
                lambda row: row["what"] in (reports.SMALL, reports.NEW)),
+    "throughput": ("Smallest UDP frames without loss",
+                   lambda row: row["what"] == reports.THROUGHPUT),
     "latency": ("Latency at half of each one's own rate",
                 lambda row: row["unit"] == "µs" and row["variant"].startswith("p")),
 }

@@ -21,6 +21,9 @@ ROWS = [
     ("smallest UDP, 1,000 flows", ("small UDP", "1,000 flows")),
     ("smallest UDP, 100,000 flows", ("small UDP", "100,000 flows")),
     ("smallest UDP, 20,000 flows", ("small UDP", "20,000 flows")),
+    ("smallest UDP without loss, 1 flow", ("throughput", "1 flow")),
+    ("smallest UDP without loss, 1,000 flows", ("throughput", "1,000 flows")),
+    ("smallest UDP without loss, 100,000 flows", ("throughput", "100,000 flows")),
     ("UDP in trains (as QUIC sends)", ("UDP in trains", "1200 bytes")),
     ("new flows, each frame one", ("new flows", "each frame")),
 ]

@@ -33,6 +33,8 @@ GATEWAY6_WAN = "2001:db8:80::1"
 HOSTS6 = "2001:db8:4000::/34"
 POOL = [f"203.0.113.{i}" for i in range(64)]
 PORTS_PER_HOST = 64
+GIVES_WAY = ["setsid", "--wait", "sh", "-c", "echo 19 2>/dev/null >/proc/self/autogroup; "
+             "exec nice -n 19 \"$@\"", "sh"]
 
 
 class Topology(labs.Lab):
@@ -86,13 +88,16 @@ class Topology(labs.Lab):
             attached.close()
         super().close()
 
-    def generate(self, target, **options):
-        """Sends frames from the client; {"sent": ..., "seconds": ...}."""
+    def generate(self, target, gives_way=False, **options):
+        """Sends frames from the client; {"sent": ..., "seconds": ...}. `gives_way`: with the lowest
+        weight there is, in a session of its own (autogroups), so that the gateway gets the processor
+        that the generator waits on."""
         words = []
         for name, value in options.items():
             words += [f"--{name}"] if value is True else [f"--{name}", value]
-        done = self.client.run("taskset", "--cpu-list", "0", PACKETLAB, "generate", "eth0", target,
-                               "--to", self.gateway.mac("lan"), *words,
+        done = self.client.run(*(GIVES_WAY if gives_way else []), "taskset", "--cpu-list", "0",
+                               PACKETLAB, "generate", "eth0", target, "--to",
+                               self.gateway.mac("lan"), *words,
                                timeout=60 + options.get("seconds", 0))
         return json.loads(done.stdout)
 

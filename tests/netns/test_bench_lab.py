@@ -101,6 +101,23 @@ def test_a_rate_is_kept(packet_lab):
     assert sent["seconds"] > 0.19
 
 
+def test_trials_go_on_with_the_flow_after_the_last_one(packet_lab, monkeypatch):
+    generate, asked, sent = packet_lab.generate, [], []
+
+    def recorded(target, **options):
+        asked.append(options["first"])
+        done = generate(target, **options)
+        sent.append(done["sent"])
+        return done
+
+    monkeypatch.setattr(packet_lab, "generate", recorded)
+    trials = measures.Trials(measures.Subject(candidates.ALL["plain"], packet_lab,
+                                              labs.PLAIN_SERVER6), 1_000)
+    figures = [trials.at(2_000, 0.05) for _ in range(3)]
+    assert all(figure > 0 and figure.lost < 0.5 for figure in figures)
+    assert asked == [0, sent[0] % 1_000, (sent[0] + sent[1]) % 1_000]
+
+
 def test_a_time_is_kept(packet_lab):
     sent = packet_lab.generate(labs.PLAIN_SERVER6, flows=1, seconds=0.2)
     assert sent["sent"] > 0

@@ -79,6 +79,43 @@ class BenchReport(unittest.TestCase):
         self.assertEqual([measures.percentile(classes, percent) for percent in (50, 90, 99, 99.9)],
                          [100, 100, 200, 5000])
 
+    def test_the_search_ends_just_below_what_the_gateway_can(self):
+        for can in (20e3, 140e3, 150e3, 151e3, 1.5e6):
+            asked = []
+            rate = measures.highest_without_loss(
+                lambda rate: asked.append(rate) or rate <= can, 150e3)
+            self.assertTrue(can / measures.NEAR <= rate <= can, (can, rate))
+            self.assertLessEqual(len(asked), measures.TRIALS)
+
+    def test_a_search_that_always_or_never_passes_ends(self):
+        self.assertEqual(measures.highest_without_loss(lambda rate: False, 1e5), 0)
+        self.assertGreater(measures.highest_without_loss(lambda rate: True, 1e5), 1e6)
+
+    def test_what_is_lost_at_last_lowers_the_rate(self):
+        asked = []
+
+        class Trials:
+            def at(self, rate, seconds):
+                asked.append(rate)
+                sent = (rate or 1e6) * seconds
+                return measures.Figure.of_frames(min(sent, 1e5 * seconds), sent, seconds)
+
+            def passes(self, rate):
+                return rate <= 1.1e5
+
+        figure = measures.without_loss(Trials(), 4)
+        self.assertLessEqual(figure.lost, measures.ACCEPTED_LOSS)
+        self.assertGreater(figure, 0.095)
+        self.assertEqual(asked, sorted(asked[:1]) + sorted(asked[1:], reverse=True))
+
+    def test_a_rate_without_loss_at_the_fastest_is_the_figure(self):
+        class Trials:
+            def at(self, rate, seconds):
+                assert rate == 0
+                return measures.Figure.of_frames(2e6, 2e6, 1)
+
+        self.assertEqual(measures.without_loss(Trials(), 1), 2.0)
+
     def test_text(self):
         text = reports.markdown(a_report(canned()), ["a.png"])
         self.assertIn("| small UDP | 1 flow | bpf | 1.00 (0.80–1.20) Mpps | 50.0 % | 0.50 |", text)
