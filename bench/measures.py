@@ -47,7 +47,7 @@ FRAMES_A_BATCH = 8  # at a given rate
 ACCEPTED_LOSS = 0.005
 STEP, NEAR = 1.3, 1.04  # from one rate to the next until it is between two; how near these end up
 TRIALS, TRIAL_SECONDS = 14, 0.5  # at most
-CONFIRMATIONS = 5  # at most
+CONFIRMATIONS, BACK = 5, 1.1  # at most; how much lower the next one is
 
 
 @dataclasses.dataclass
@@ -199,7 +199,7 @@ def without_loss(trials, seconds):
         figure = trials.at(rate, seconds)
         if figure.lost <= ACCEPTED_LOSS:
             break
-        rate /= NEAR
+        rate /= BACK
     return figure
 
 
