@@ -59,6 +59,8 @@ def test_from_outside_at_every_port(talking):
             # Guessed, but never right by chance (1 in 32,000).
             guess = (right + numbers.randrange(1 << 17, (1 << 32) - (1 << 17))) % (1 << 32)
             send(tcp(labs.SERVER, 7, labs.POOL, port, RST, guess))
+            if port % 64 == 0:
+                time.sleep(0.002)  # or those that matter are lost in a queue of a slow machine
     drain(lambda: lab.counters()["reset_ignored"] >= 1)
     assert lab.counters()["reset_ignored"] == 1, "one of them had the right port"
     still_there(lab, connection)
