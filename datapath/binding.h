@@ -260,6 +260,7 @@ STEP long port_try(__u32 i, void *context) {
     return 0;
   search->lookups++;
   p->scratch->port_key.pool_port = BE16(port);
+  session_expect(p);
   search->result = port_insert(p, &p->scratch->port_key, &p->scratch->port);
   return search->result != EXISTS;
 }

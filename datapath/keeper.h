@@ -18,7 +18,7 @@ extern "C" {
 enum {
   /* Of the maps that a successor of the daemon takes over: to be raised whenever the meaning or the
    * place of anything in them changes. */
-  MAP_LAYOUT = 1,
+  MAP_LAYOUT = 2,
   SESSION_CALLS = 32, /* one for each worker, and the sweeper's */
   KEEPER_ROWS = 256,  /* what one run takes */
 };

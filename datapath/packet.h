@@ -298,4 +298,11 @@ STEP void set_address4(struct address *address, __be32 value) {
   address->word[3] = 0;
 }
 
+STEP bool is_inside(const struct session *session, const struct address *address, __be16 port) {
+  return session->inside_port == port && !((session->inside.word[0] ^ address->word[0]) |
+                                           (session->inside.word[1] ^ address->word[1]) |
+                                           (session->inside.word[2] ^ address->word[2]) |
+                                           (session->inside.word[3] ^ address->word[3]));
+}
+
 #endif

@@ -77,6 +77,22 @@ STEP bool in_prefix(const struct address *address, const struct prefix6 *prefix)
            ((address->word[3] ^ prefix->address.word[3]) & mask32(bits - 96)));
 }
 
+/* Index + 1 of the first of policy.allow that has the address in it, or 0. */
+STEP __u32 find_allowed(const struct policy *policy, const struct address *address) {
+  for (__u32 i = 0; i < MAX_ALLOW; i++) {
+    if (i >= policy->allow_count)
+      break;
+    if (in_prefix(address, &policy->allow[i]))
+      return i + 1;
+  }
+  return 0;
+}
+
+/* A target may have a way of its own to call it. */
+#ifndef FIND_ALLOWED
+#define FIND_ALLOWED(policy, address) find_allowed(policy, address)
+#endif
+
 STEP void mask_address(struct address *result, const struct address *address, int bits) {
   result->word[0] = address->word[0] & mask32(bits);
   result->word[1] = address->word[1] & mask32(bits - 32);

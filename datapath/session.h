@@ -138,13 +138,6 @@ STEP bool opens_session(const struct packet *p) {
          (p->headers->tcp_flags & (TCP_SYN | TCP_RST)) == TCP_SYN;
 }
 
-STEP bool is_inside(const struct session *session, const struct address *address, __be16 port) {
-  return session->inside_port == port && !((session->inside.word[0] ^ address->word[0]) |
-                                           (session->inside.word[1] ^ address->word[1]) |
-                                           (session->inside.word[2] ^ address->word[2]) |
-                                           (session->inside.word[3] ^ address->word[3]));
-}
-
 /* Makes the session p->scratch->session_key for a binding that is held. On failure the caller
  * releases what it holds. *lost: another CPU was first, its session is the one. */
 STEP enum verdict session_insert_new(struct packet *p, const struct address *inside,
@@ -218,24 +211,20 @@ STEP void session_key_of(struct packet *p, __be32 pool_address, __be16 pool_port
 /* --- IPv6 to IPv4 ----------------------------------------------------------------------------- */
 
 STEP bool is_allowed(const struct packet *p) {
-  for (int i = 0; i < MAX_ALLOW; i++) {
-    if (i >= p->policy->allow_count)
-      break;
-    if (in_prefix(&p->in->source, &p->policy->allow[i])) {
-      NOTE(p, allowed, .a = ADDRESS6(p->in->source),
-           .b = PREFIX6(p->policy->allow[i].address, p->policy->allow[i].length));
-      return true;
-    }
-  }
-  return false;
+  __u32 found = FIND_ALLOWED(p->policy, &p->in->source);
+
+  if (found)
+    NOTE(p, allowed, .a = ADDRESS6(p->in->source),
+         .b = PREFIX6(p->policy->allow[found - 1].address, p->policy->allow[found - 1].length));
+  return found != 0;
 }
 
 /* The tuple a packet to IPv4 leaves with; the destination was set by classify. */
-STEP void leave_by(struct packet *p, const struct binding *binding) {
-  set_address4(&p->out->source, binding->pool_address);
-  p->out->source_port = binding->pool_port;
+STEP void leave_by(struct packet *p, __be32 pool_address, __be16 pool_port) {
+  set_address4(&p->out->source, pool_address);
+  p->out->source_port = pool_port;
   p->out->destination_port =
-      p->headers->protocol == PROTOCOL_ICMP ? binding->pool_port : p->in->destination_port;
+      p->headers->protocol == PROTOCOL_ICMP ? pool_port : p->in->destination_port;
 }
 
 /* First packet of a session: admission, binding, session; all or nothing. */
@@ -261,7 +250,7 @@ STEP enum verdict session_open_outbound(struct packet *p, struct binding *bindin
     subscriber_release(p, &s->subscriber_key);
     return drop(p, REASON_dying);
   }
-  leave_by(p, binding);
+  leave_by(p, binding->pool_address, binding->pool_port);
   session_key_of(p, p->out->source.word[0], p->out->source_port, p->out->destination.word[0],
                  p->out->destination_port);
   v = session_make(p, &p->in->source, p->in->source_port, &lost);
@@ -272,42 +261,73 @@ STEP enum verdict session_open_outbound(struct packet *p, struct binding *bindin
   return v;
 }
 
-STEP enum verdict session_outbound(struct packet *p) {
+/* The session of a binding and this packet's destination, under scratch->session_key, or NULL. */
+STEP struct session *session_of_binding(struct packet *p, const struct binding *binding) {
   struct scratch *s = p->scratch;
-  struct binding *binding;
-  struct session *session;
 
-  s->binding_key.inside = p->in->source;
-  s->binding_key.inside_port = p->in->source_port;
-  s->binding_key.protocol = p->headers->protocol;
-  s->binding_key.pad = 0;
-  binding = binding_find(p, &s->binding_key);
-  if (!binding) {
-    NOTE(p, binding_none, .a = ENDPOINT6(p->in->source, p->in->source_port),
-         .n = {p->headers->protocol});
-    return opens_session(p) ? session_open_outbound(p, NULL) : drop(p, REASON_tcp_not_syn);
-  }
   NOTE(p, binding_found, .a = ENDPOINT6(p->in->source, p->in->source_port),
        .b = ENDPOINT4(binding->pool_address, binding->pool_port),
        .n = {(binding->sessions & ~BINDING_DEAD) - binding->is_static});
-  leave_by(p, binding);
+  leave_by(p, binding->pool_address, binding->pool_port);
   session_key_of(p, p->out->source.word[0], p->out->source_port, p->out->destination.word[0],
                  p->out->destination_port);
-  session = session_find(p, &s->session_key);
+  return session_find(p, &s->session_key);
+}
+
+/* By the binding, as RFC 6146 has it: who has one uses it for all destinations. *found stays NULL where the
+ * verdict is the step's; else it is the packet's session, under scratch->session_key. */
+STEP enum verdict session_outbound_find(struct packet *p, struct session **found) {
+  struct scratch *s = p->scratch;
+  struct session *session = NULL;
+  struct binding *binding;
+
+  binding = binding_find(p, &s->binding_key);
+  if (binding)
+    session = session_of_binding(p, binding);
   /* The binding may have ended since we found it, and its port be somebody else's now. */
   if (session && !is_inside(session, &p->in->source, p->in->source_port))
     return drop(p, REASON_dying);
   if (session) {
-    NOTE_ABOUT(session, p, session);
-    return session_advance(p, session);
+    session_hint(p);
+    *found = session;
+    return VERDICT_NEXT;
   }
-  NOTE(p, session_none, .a = ENDPOINT4(s->session_key.pool_address, s->session_key.pool_port),
-       .b = ADDRESS4(s->session_key.remote_address));
+  if (binding)
+    NOTE(p, session_none, .a = ENDPOINT4(s->session_key.pool_address, s->session_key.pool_port),
+         .b = ADDRESS4(s->session_key.remote_address));
+  if (!binding)
+    NOTE(p, binding_none, .a = ENDPOINT6(p->in->source, p->in->source_port),
+         .n = {p->headers->protocol});
   if (opens_session(p))
     return session_open_outbound(p, binding);
+  if (!binding)
+    return drop(p, REASON_tcp_not_syn);
   /* RFC 6146 3.5.2.2, CLOSED: with a binding the segment goes on, and changes nothing. */
   NOTE(p, no_session_needed);
   return is_allowed(p) ? VERDICT_NEXT : drop(p, REASON_not_allowed);
+}
+
+/* A session that lives has a binding that lives, which says the same as its key: where the target knows
+ * the session at once, nobody need ask the binding. */
+STEP enum verdict session_outbound(struct packet *p) {
+  const struct session_key *key = &p->scratch->session_key;
+  struct binding_key *binding_key = &p->scratch->binding_key;
+  struct session *session;
+  enum verdict v;
+
+  binding_key->inside = p->in->source;
+  binding_key->inside_port = p->in->source_port;
+  binding_key->protocol = p->headers->protocol;
+  binding_key->pad = 0;
+  session = session_hinted(p);
+  if (!session) {
+    v = session_outbound_find(p, &session);
+    if (!session)
+      return v;
+  }
+  NOTE_ABOUT(session, p, session);
+  leave_by(p, key->pool_address, key->pool_port);
+  return session_advance(p, session);
 }
 
 /* --- IPv4 to IPv6 ----------------------------------------------------------------------------- */

@@ -10,6 +10,14 @@
  *
  *   struct port_hints *hints_find(p, index)  one of PORT_HINTS
  *
+ *   struct session *session_hinted(p)   the session of scratch->binding_key and the packet's destination,
+ *                                       and its key in scratch, if the target knows it at once; NULL: it
+ *                                       does not, there may be one
+ *   void session_expect(p)              a session under scratch->port_key is going to be made: what it is
+ *                                       looked up in may be fetched meanwhile. A guess, it changes nothing
+ *   void session_hint(p)                scratch->session_key is that session: session_hinted is to know
+ *                                       it from now on
+ *
  * and, for fields that several CPUs change: READ(field), WRITE(field, value), ADD(field, n)
  * (returns the old value) and SWAP_IF(field, old, new) (compare and swap; true if it took place).
  */

@@ -148,10 +148,11 @@ struct session {
   __u8 has_peer : 1;      /* it holds its entry in the table of peers */
   __u8 subscriber_prefix; /* bits of `inside` that name whom it was counted to */
   __u32 state;            /* enum session_state */
-  __u32 expires;   /* second of CLOCK_MONOTONIC after which it may end; SESSION_DEAD once it did */
-  __u32 made;      /* second of CLOCK_MONOTONIC */
+  __u32 made;             /* second of CLOCK_MONOTONIC */
   __u32 sequence6; /* TCP: what follows the highest sequence number that the IPv6 side has sent */
   __u32 sequence4; /* and the IPv4 side; 0: not known (sequence.h) */
+  __u32 expires;   /* second of CLOCK_MONOTONIC after which it may end; SESSION_DEAD once it did.
+                    * The last one: whoever finds it set in a new entry finds the rest */
 };
 DP_STATIC_ASSERT(sizeof(struct session) == 72);
 
@@ -198,6 +199,80 @@ enum { PORT_PROTOCOLS = 3, PORT_HINTS = MAX_POOL * PORT_PROTOCOLS };
 struct pool_use {
   __u32 used[PORT_PROTOCOLS];
   __u32 most[PORT_PROTOCOLS];
+};
+
+/* --- the BPF build's tables of bindings, ports and sessions (bucket_table.h) --------------------- */
+
+enum {
+  BUCKET_SLOTS = 15,
+  AWAY = BUCKET_SLOTS /* how many entries live away from this, their home */
+};
+
+struct bucket {
+  __u32 word[BUCKET_SLOTS + 1];
+  __u32 entry[BUCKET_SLOTS + 1]; /* index; the last one is not used */
+};
+DP_STATIC_ASSERT(sizeof(struct bucket) == 128);
+
+/* Beside each binding, in what is fetched with it: where the session lies that it was last asked for. May be
+ * wrong, and is believed where the session itself says so. */
+struct binding_bucket {
+  struct bucket bucket;
+  __u32 last[BUCKET_SLOTS + 1]; /* index + 1 of an entry of the sessions; 0: not known */
+};
+DP_STATIC_ASSERT(sizeof(struct binding_bucket) == 192);
+
+/* How every entry begins; the key follows. */
+struct entry_head {
+  __u32 owner; /* 0: never used; slot + 1; or ENTRY_FREE with the index + 1 of the next free one */
+};
+#define ENTRY_FREE 0x80000000U
+
+struct binding_entry {
+  struct entry_head head;
+  struct binding_key key;
+  struct binding value;
+};
+DP_STATIC_ASSERT(sizeof(struct binding_entry) == 40);
+
+struct port_entry {
+  struct entry_head head;
+  struct port_key key;
+  struct port value;
+};
+DP_STATIC_ASSERT(sizeof(struct port_entry) == 32);
+
+struct session_entry {
+  struct entry_head head;
+  struct session_key key;
+  __u32 pad;
+  struct session value;
+};
+DP_STATIC_ASSERT(sizeof(struct session_entry) == 96);
+
+/* One for all three; written once, before the first packet. */
+struct table_shape {
+  __u64 multiplier[8]; /* of the hash: nobody may know them */
+  __u32 most;          /* entries */
+  __u32 buckets;       /* BUCKETS_OF(most) */
+};
+
+/* Half as many slots again as there may be entries. */
+#define BUCKETS_OF(most) ((most) / 10 + 1)
+
+/* Entries that nobody has; a line of the processor's cache for each table. */
+struct table_pool {
+  __u64
+      free; /* index + 1 of the one that was freed last, and above it how often this has changed */
+  __u32 fresh; /* from this one on none was ever used */
+  __u32 pad[13];
+};
+DP_STATIC_ASSERT(sizeof(struct table_pool) == 64);
+
+struct table_pools {
+  struct table_pool bindings;
+  struct table_pool ports;
+  struct table_pool sessions;
 };
 
 #define BINDING_DEAD 0x80000000U

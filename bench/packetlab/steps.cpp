@@ -85,10 +85,21 @@ Result<Program> load(timed_step last) {
   for (bpf_map *map : {program->maps.sessions, program->maps.bindings, program->maps.ports,
                        program->maps.subscribers, program->maps.peers})
     bpf_map__set_max_entries(map, SESSIONS);
+  for (bpf_map *map :
+       {program->maps.session_buckets, program->maps.binding_buckets, program->maps.port_buckets})
+    bpf_map__set_max_entries(map, BUCKETS_OF(SESSIONS));
   if (auto loaded = good("the kernel refused the timed steps", steps__load(program.get())); !loaded)
     return loaded.failure();
   dp::policy policy = make_policy();
   uint32_t first = 0;
+  dp::table_shape shape{.multiplier = {1, 3, 5, 7, 11, 13, 17, 19},
+                        .most = SESSIONS,
+                        .buckets = BUCKETS_OF(SESSIONS)};
+  if (auto set =
+          good("cannot set the shape of the tables",
+               bpf_map_update_elem(bpf_map__fd(program->maps.shape), &first, &shape, BPF_ANY));
+      !set)
+    return set.failure();
   if (auto set =
           good("cannot set the policy",
                bpf_map_update_elem(bpf_map__fd(program->maps.policies), &first, &policy, BPF_ANY));

@@ -169,15 +169,15 @@ STEP enum burial bury_counted(__u32 *count, bool commit) {
   return BURIAL_DONE;
 }
 
-#define BURY(name, map)                                                                            \
+#define BURY(name)                                                                                 \
   STEP void bury_##name(struct burial_row *row, bool commit) {                                     \
     struct name##_key key = {};                                                                    \
     struct name *entry;                                                                            \
     __builtin_memcpy(&key, row->entry.key, sizeof key);                                            \
-    entry = bpf_map_lookup_elem(&map, &key);                                                       \
+    entry = name##_find(NULL, &key);                                                               \
     row->result = entry ? may_bury_##name(entry, commit) : BURIAL_DONE;                            \
     if (entry && commit && row->result == BURIAL_DONE)                                             \
-      bpf_map_delete_elem(&map, &key);                                                             \
+      name##_delete(&key);                                                                         \
   }
 
 STEP enum burial may_bury_session(const struct session *session, bool commit) {
@@ -199,10 +199,10 @@ STEP enum burial may_bury_peer(const struct peer *peer, bool commit) {
   return READ(peer->sessions) & BINDING_DEAD ? BURIAL_DONE : BURIAL_REVIVED;
 }
 
-BURY(session, sessions)
-BURY(binding, bindings)
-BURY(subscriber, subscribers)
-BURY(peer, peers)
+BURY(session)
+BURY(binding)
+BURY(subscriber)
+BURY(peer)
 
 static long bury_row(__u32 i, void *context) {
   struct burials *all = *(struct burials **)context;

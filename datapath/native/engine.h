@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only
  *
  * What the two native targets share: native.c carries packets, trace.c says what would become of
- * one. The engine's memory, and how fields that several threads change are read and written.
+ * one. The engine's memory.
  */
 #ifndef VIADUCT_DATAPATH_ENGINE_H
 #define VIADUCT_DATAPATH_ENGINE_H
 
+#include "datapath/native/atomic.h"
 #include "datapath/native/hash_table.h"
 #include "datapath/native/native.h"
 #include "datapath/native/reassembly.h"
@@ -27,16 +28,6 @@ struct engine {
   struct worker
       *sweeper; /* for the thread that sweeps, dumps and sets the policy; one of workers */
 };
-
-#define READ(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
-#define WRITE(field, value) __atomic_store_n(&(field), value, __ATOMIC_RELAXED)
-#define ADD(field, n) __atomic_fetch_add(&(field), (__typeof__(field))(n), __ATOMIC_ACQ_REL)
-#define SWAP_IF(field, old, new)                                                                   \
-  ({                                                                                               \
-    __typeof__(field) expected_ = (old);                                                           \
-    __atomic_compare_exchange_n(&(field), &expected_, new, false, __ATOMIC_ACQ_REL,                \
-                                __ATOMIC_RELAXED);                                                 \
-  })
 
 /* --- copies of entries that a worker may be changing ------------------------------------------- */
 

@@ -45,6 +45,20 @@ STEP bool subscriber_revive(struct subscriber *subscriber) {
   return false;
 }
 
+/* Sessions are known by their IPv4 tuple only. */
+STEP struct session *session_hinted(const struct packet *p) {
+  (void)p;
+  return NULL;
+}
+
+STEP void session_expect(const struct packet *p) {
+  (void)p;
+}
+
+STEP void session_hint(const struct packet *p) {
+  (void)p;
+}
+
 STEP struct port_hints *hints_find(const struct packet *p, const __u32 *index) {
   return &((struct worker *)p->target)->engine->hints[*index];
 }

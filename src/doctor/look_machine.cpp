@@ -128,17 +128,20 @@ Clock look_at_clock() {
 
 } // namespace
 
-// As the kernel counts its hash maps: 16 bytes for each bucket, of which there are as many as the next
-// power of two, and 48 before each key.
+// Our own tables, and as the kernel counts its hash maps: 16 bytes for each bucket, of which there are as
+// many as the next power of two, and 48 before each key.
 uint64_t kernel_memory(uint32_t max_sessions) {
   auto map = [](uint64_t key, uint64_t value, uint64_t entries) {
     auto rounded = [](uint64_t bytes) { return (bytes + 7) / 8 * 8; };
     return uint64_t{16} * std::bit_ceil(entries) + entries * (48 + rounded(key) + rounded(value));
   };
+  auto table = [max_sessions](uint64_t bucket, uint64_t entry) {
+    return BUCKETS_OF(uint64_t{max_sessions}) * bucket + max_sessions * entry;
+  };
   constexpr uint64_t rings = (4U << 20) + (2U << 20); // of the dead, and of events
-  return map(sizeof(dp::binding_key), sizeof(dp::binding), max_sessions) +
-         map(sizeof(dp::port_key), sizeof(dp::port), max_sessions) +
-         map(sizeof(dp::session_key), sizeof(dp::session), max_sessions) +
+  return table(sizeof(dp::binding_bucket), sizeof(dp::binding_entry)) +
+         table(sizeof(dp::bucket), sizeof(dp::port_entry)) +
+         table(sizeof(dp::bucket), sizeof(dp::session_entry)) +
          map(sizeof(dp::subscriber_key), sizeof(dp::subscriber), SUBSCRIBERS_OF(max_sessions)) +
          map(sizeof(dp::peer_key), sizeof(dp::peer), max_sessions) +
          uint64_t{dp::PORT_HINTS} * sizeof(dp::port_hints) + 2 * sizeof(dp::policy) + rings;

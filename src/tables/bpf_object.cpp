@@ -19,14 +19,27 @@ namespace {
 
 constexpr uint32_t ETHERNET_HEADER = 14;
 
-// Those whose size is max_sessions.
-std::array<bpf_map *, 4> sized_maps(const nvi &skeleton) {
+struct SizedMap {
+  bpf_map *map;
+  uint32_t entries;
+};
+
+// Those whose size follows from max_sessions.
+std::array<SizedMap, 8> sized_maps(const nvi &skeleton, uint32_t max_sessions) {
   const auto &maps = skeleton.maps;
-  return {maps.sessions, maps.bindings, maps.ports, maps.peers};
+  const uint32_t buckets = BUCKETS_OF(max_sessions);
+  return {{{maps.peers, max_sessions},
+           {maps.subscribers, SUBSCRIBERS_OF(max_sessions)},
+           {maps.session_buckets, buckets},
+           {maps.sessions, max_sessions},
+           {maps.binding_buckets, buckets},
+           {maps.bindings, max_sessions},
+           {maps.port_buckets, buckets},
+           {maps.ports, max_sessions}}};
 }
 
-// What a pinned map differs in from the one that we would make.
-Result<void> compare(const bpf_map *map, bool sized, int pinned) {
+// What a pinned map differs in from the one that we would make. `telling`: its size is max_sessions.
+Result<void> compare(const bpf_map *map, bool telling, int pinned) {
   bpf_map_info info{};
   uint32_t size = sizeof info;
   if (bpf_obj_get_info_by_fd(pinned, &info, &size) < 0)
@@ -35,7 +48,7 @@ Result<void> compare(const bpf_map *map, bool sized, int pinned) {
       info.key_size != bpf_map__key_size(map) || info.value_size != bpf_map__value_size(map) ||
       info.map_flags != bpf_map__map_flags(map))
     return error("one of them, {}, has another form", bpf_map__name(map));
-  if (info.max_entries != bpf_map__max_entries(map) && sized)
+  if (info.max_entries != bpf_map__max_entries(map) && telling)
     return error("they are for max_sessions = {}, and now it is {}", info.max_entries,
                  bpf_map__max_entries(map));
   if (info.max_entries != bpf_map__max_entries(map))
@@ -46,11 +59,15 @@ Result<void> compare(const bpf_map *map, bool sized, int pinned) {
 
 } // namespace
 
+void fill_with_secret(void *to, size_t size) {
+  while (getrandom(to, size, 0) != static_cast<ssize_t>(size))
+    ;
+}
+
 void choose_secret(volatile uint32_t (&secret)[2]) {
   for (volatile uint32_t &word : secret) {
     uint32_t random = 0;
-    while (getrandom(&random, sizeof random, 0) != sizeof random)
-      ;
+    fill_with_secret(&random, sizeof random);
     word = random;
   }
 }
@@ -62,16 +79,19 @@ Result<std::unique_ptr<BpfObject>> BpfObject::open(uint32_t max_sessions) {
     return words.failure("cannot open the BPF object", -errno);
   std::unique_ptr<BpfObject> object(new BpfObject(skeleton));
 
-  int code = bpf_map__set_max_entries(skeleton->maps.subscribers, SUBSCRIBERS_OF(max_sessions));
-  for (bpf_map *map : sized_maps(*skeleton))
+  int code = 0;
+  for (const SizedMap &sized : sized_maps(*skeleton, max_sessions))
     if (code == 0)
-      code = bpf_map__set_max_entries(map, max_sessions);
+      code = bpf_map__set_max_entries(sized.map, sized.entries);
   if (code < 0)
     return words.failure("cannot set the size of a BPF map", code);
   return object;
 }
 
 Result<std::unique_ptr<BpfObject>> BpfObject::load(const BpfOptions &options) {
+#ifndef __x86_64__
+  return error("the tables of the BPF engine rely on x86's order of loads and stores");
+#endif
   auto object = open(options.max_sessions);
   if (!object)
     return object.failure();
@@ -87,7 +107,25 @@ Result<std::unique_ptr<BpfObject>> BpfObject::load(const BpfOptions &options) {
   choose_secret(skeleton->rodata->secret);
   if (int code = nvi__load(skeleton); code < 0)
     return words.failure("the kernel refused the BPF programs", code);
+  if (auto done = (*object)->settle_shape(options); !done)
+    return done.failure();
   return object;
+}
+
+// Once, before the first packet: later every entry would be lost.
+Result<void> BpfObject::settle_shape(const BpfOptions &options) {
+  const int map = bpf_map__fd(skeleton_->maps.shape);
+  const uint32_t zero = 0;
+  if (options.adopt && bpf_map_lookup_elem(map, &zero, &shape_) == 0)
+    return {};
+  if (!options.adopt) {
+    fill_with_secret(&shape_, sizeof shape_);
+    shape_.most = options.max_sessions;
+    shape_.buckets = BUCKETS_OF(options.max_sessions);
+    if (bpf_map_update_elem(map, &zero, &shape_, BPF_ANY) == 0)
+      return {};
+  }
+  return system_error("cannot settle the shape of the tables", errno);
 }
 
 // --- maps that outlive us
@@ -109,15 +147,16 @@ Result<void> BpfObject::fits(const Pins &pins, uint32_t max_sessions) {
   if (!object)
     return object.failure();
   const nvi &skeleton = *(*object)->skeleton_;
-  for (const bpf_map *map : (*object)->lasting_maps()) {
+  auto maps = (*object)->lasting_maps();
+  // The one whose size says most to whom it is told.
+  std::iter_swap(maps.begin(), std::ranges::find(maps, skeleton.maps.peers));
+  for (const bpf_map *map : maps) {
     const Fd pinned(bpf_obj_get(pins.path(bpf_map__name(map)).c_str()));
     if (!pinned && errno == ENOENT && map == skeleton.maps.counters)
       continue; // another version's
     if (!pinned)
       return error("one of them, {}, cannot be had: {}", bpf_map__name(map), strerror(errno));
-    const auto sized_ones = sized_maps(skeleton);
-    const bool sized = std::ranges::find(sized_ones, map) != sized_ones.end();
-    if (auto same = compare(map, sized, pinned.get()); !same)
+    if (auto same = compare(map, map == skeleton.maps.peers, pinned.get()); !same)
       return same;
   }
   return {};
@@ -153,14 +192,25 @@ BpfObject::~BpfObject() {
 int BpfObject::program() const {
   return bpf_program__fd(skeleton_->progs.nvi);
 }
-int BpfObject::sessions() const {
-  return bpf_map__fd(skeleton_->maps.sessions);
+TableMaps BpfObject::table(const bpf_map *buckets, const bpf_map *entries, size_t pool) const {
+  return {.buckets = bpf_map__fd(buckets),
+          .bucket_size = bpf_map__value_size(buckets),
+          .entries = bpf_map__fd(entries),
+          .pools = bpf_map__fd(skeleton_->maps.pools),
+          .pool = pool,
+          .shape = shape_};
 }
-int BpfObject::bindings() const {
-  return bpf_map__fd(skeleton_->maps.bindings);
+TableMaps BpfObject::sessions() const {
+  return table(skeleton_->maps.session_buckets, skeleton_->maps.sessions,
+               offsetof(dp::table_pools, sessions));
 }
-int BpfObject::ports() const {
-  return bpf_map__fd(skeleton_->maps.ports);
+TableMaps BpfObject::bindings() const {
+  return table(skeleton_->maps.binding_buckets, skeleton_->maps.bindings,
+               offsetof(dp::table_pools, bindings));
+}
+TableMaps BpfObject::ports() const {
+  return table(skeleton_->maps.port_buckets, skeleton_->maps.ports,
+               offsetof(dp::table_pools, ports));
 }
 int BpfObject::subscribers() const {
   return bpf_map__fd(skeleton_->maps.subscribers);

@@ -6,6 +6,7 @@
 
 #include "base/result.h"
 #include "datapath/types.h"
+#include "tables/map_table.h"
 #include "tables/pins.h"
 
 #include <memory>
@@ -44,9 +45,6 @@ public:
 
   // Descriptors; stay ours.
   int program() const;
-  int sessions() const;
-  int bindings() const;
-  int ports() const;
   int subscribers() const;
   int peers() const;
   int hints() const;    // array: struct port_hints
@@ -55,6 +53,11 @@ public:
   int settings() const; // struct settings, one
   int dead() const;     // ring buffer: struct dead_entry
   int events() const;   // ring buffer: struct event
+
+  // The tables that are no maps of the kernel's own kind.
+  TableMaps sessions() const;
+  TableMaps bindings() const;
+  TableMaps ports() const;
 
   // For objects that work on the same maps: before they are loaded, those of their maps that have
   // the name of one of ours become it. A negative error number where the kernel or libbpf refuses.
@@ -79,8 +82,11 @@ private:
   static Result<std::unique_ptr<BpfObject>> open(uint32_t max_sessions);
   std::vector<bpf_map *> lasting_maps() const;
   Result<void> adopt(const Pins &pins);
+  Result<void> settle_shape(const BpfOptions &options);
+  TableMaps table(const bpf_map *buckets, const bpf_map *entries, size_t pool) const;
 
   nvi *skeleton_;
+  dp::table_shape shape_{};
   bool counters_are_new_ = true;
 };
 

@@ -28,10 +28,21 @@ constexpr size_t SESSIONS_PER_SWEEP = 262144;
 // The dead that are collected before there is a burial: each waits for a grace period.
 constexpr size_t DEAD_AT_ONCE = 65536;
 
+template <typename Entry> bool find_in(const TableMaps &maps, const void *key, void *value) {
+  using Table = MapTable<Entry>;
+  return Table(maps).find(*static_cast<const typename Table::Key *>(key),
+                          *static_cast<typename Table::Value *>(value));
+}
+
+template <typename Entry, typename Take>
+uint64_t read_table(const TableMaps &maps, uint64_t cursor, size_t limit, const Take &take) {
+  return MapTable<Entry>(maps, MapTable<Entry>::FOR_ALL).walk(cursor, limit, take);
+}
+
 // A piece of a hash map, a whole number of its buckets. The cursor is the kernel's, and one more:
 // 0 starts and ends.
 template <typename Key, typename Value, typename Take>
-uint64_t read_some(int map, uint64_t cursor, size_t limit, const Take &take) {
+uint64_t read_hash(int map, uint64_t cursor, size_t limit, const Take &take) {
   size_t size = std::clamp(limit, SMALLEST_DUMP, LARGEST_DUMP);
   LIBBPF_OPTS(bpf_map_batch_opts, options);
   for (;; size *= 2) { // a bucket that does not fit is asked for again
@@ -110,33 +121,37 @@ void BpfTables::pin(const Pins &pins) {
 BpfTables::Living BpfTables::find_dead() {
   collect_dead();
   dead_.clear();
-  auto look = [&]<typename Key, typename Value>(int map, dp::dead_table table, auto is_dead, Key,
-                                                Value) {
+  auto look = [&](dp::dead_table table, auto is_dead, auto read) {
     uint64_t cursor = 0, living = 0;
     do
-      cursor =
-          read_some<Key, Value>(map, cursor, LARGEST_DUMP, [&](const Key &key, const Value &value) {
-            if (!is_dead(value)) {
-              living++;
-              return;
-            }
-            dp::dead_entry entry{.table = table, .key = {}};
-            std::memcpy(entry.key, &key, sizeof key);
-            dead_.push_back(entry);
-          });
+      cursor = read(cursor, [&](const auto &key, const auto &value) {
+        if (!is_dead(value)) {
+          living++;
+          return;
+        }
+        dp::dead_entry entry{.table = table, .key = {}};
+        std::memcpy(entry.key, &key, sizeof key);
+        dead_.push_back(entry);
+      });
     while (cursor != 0);
     return living;
   };
   auto counted = [](const auto &value) { return (value.sessions & BINDING_DEAD) != 0; };
   auto expired = [](const dp::session &value) { return value.expires == SESSION_DEAD; };
   Living living;
-  living.sessions =
-      look(object_->sessions(), dp::DEAD_SESSION, expired, dp::session_key{}, dp::session{});
-  living.bindings =
-      look(object_->bindings(), dp::DEAD_BINDING, counted, dp::binding_key{}, dp::binding{});
-  look(object_->subscribers(), dp::DEAD_SUBSCRIBER, counted, dp::subscriber_key{},
-       dp::subscriber{});
-  look(object_->peers(), dp::DEAD_PEER, counted, dp::peer_key{}, dp::peer{});
+  living.sessions = look(dp::DEAD_SESSION, expired, [&](uint64_t cursor, auto take) {
+    return read_table<dp::session_entry>(object_->sessions(), cursor, LARGEST_DUMP, take);
+  });
+  living.bindings = look(dp::DEAD_BINDING, counted, [&](uint64_t cursor, auto take) {
+    return read_table<dp::binding_entry>(object_->bindings(), cursor, LARGEST_DUMP, take);
+  });
+  look(dp::DEAD_SUBSCRIBER, counted, [&](uint64_t cursor, auto take) {
+    return read_hash<dp::subscriber_key, dp::subscriber>(object_->subscribers(), cursor,
+                                                         LARGEST_DUMP, take);
+  });
+  look(dp::DEAD_PEER, counted, [&](uint64_t cursor, auto take) {
+    return read_hash<dp::peer_key, dp::peer>(object_->peers(), cursor, LARGEST_DUMP, take);
+  });
   collect_dead(); // who has died meanwhile may be there twice
   auto compare = [](const dp::dead_entry &a, const dp::dead_entry &b) {
     return std::memcmp(&a, &b, sizeof a);
@@ -224,25 +239,19 @@ int BpfTables::settle(void *context, uint32_t slot) {
 
 int BpfTables::find(void *context, dp::remote_table table, const void *key, void *value) {
   const BpfObject &object = *static_cast<BpfTables *>(context)->object_;
-  int map = -1;
   switch (table) {
   case dp::IN_BINDINGS:
-    map = object.bindings();
-    break;
+    return find_in<dp::binding_entry>(object.bindings(), key, value);
   case dp::IN_PORTS:
-    map = object.ports();
-    break;
+    return find_in<dp::port_entry>(object.ports(), key, value);
   case dp::IN_SESSIONS:
-    map = object.sessions();
-    break;
+    return find_in<dp::session_entry>(object.sessions(), key, value);
   case dp::IN_SUBSCRIBERS:
-    map = object.subscribers();
-    break;
+    return bpf_map_lookup_elem(object.subscribers(), key, value) == 0;
   case dp::IN_PEERS:
-    map = object.peers();
-    break;
+    return bpf_map_lookup_elem(object.peers(), key, value) == 0;
   }
-  return bpf_map_lookup_elem(map, key, value) == 0;
+  return false;
 }
 
 int BpfTables::hints(void *context, uint32_t index, dp::port_hints *copy) {
@@ -259,28 +268,26 @@ void BpfTables::forget(void *context, uint32_t index) {
 // --- what others see ---------------------------------------------------------------------------
 
 uint64_t BpfTables::sessions(uint64_t cursor, size_t limit, std::vector<SessionRow> &rows) const {
-  return read_some<dp::session_key, dp::session>(
-      object_->sessions(), cursor, limit,
-      [&](const dp::session_key &key, const dp::session &value) {
-        if (value.expires != SESSION_DEAD)
-          rows.push_back({key, value});
-      });
+  return read_table<dp::session_entry>(object_->sessions(), cursor, limit,
+                                       [&](const dp::session_key &key, const dp::session &value) {
+                                         if (value.expires != SESSION_DEAD)
+                                           rows.push_back({key, value});
+                                       });
 }
 
 uint64_t BpfTables::bindings(uint64_t cursor, size_t limit, std::vector<BindingRow> &rows) const {
-  return read_some<dp::binding_key, dp::binding>(
-      object_->bindings(), cursor, limit,
-      [&](const dp::binding_key &key, const dp::binding &value) {
-        if (!(value.sessions & BINDING_DEAD))
-          rows.push_back({key, value});
-      });
+  return read_table<dp::binding_entry>(object_->bindings(), cursor, limit,
+                                       [&](const dp::binding_key &key, const dp::binding &value) {
+                                         if (!(value.sessions & BINDING_DEAD))
+                                           rows.push_back({key, value});
+                                       });
 }
 
 uint64_t BpfTables::ports(uint64_t cursor, size_t limit, std::vector<PortRow> &rows) const {
-  return read_some<dp::port_key, dp::port>(object_->ports(), cursor, limit,
-                                           [&](const dp::port_key &key, const dp::port &value) {
-                                             rows.push_back({key, value});
-                                           });
+  return read_table<dp::port_entry>(object_->ports(), cursor, limit,
+                                    [&](const dp::port_key &key, const dp::port &value) {
+                                      rows.push_back({key, value});
+                                    });
 }
 
 Counters BpfTables::counters() const {

@@ -303,7 +303,7 @@ TEST_F(Doctor, TablesLargerThanTheMemory) {
 TEST(KernelMemory, IsWhatTheKernelSays) {
   const auto later = [](uint64_t most) { return 80 * SUBSCRIBERS_OF(most) + 72 * most; };
   for (auto [sessions, said] :
-       {std::pair(uint64_t{65'536}, 44'243'256.0), {1'000'000, 398'574'904.0}}) {
+       {std::pair(uint64_t{65'536}, 35'155'600.0), {1'000'000, 257'089'168.0}}) {
     const double expected = said + static_cast<double>(later(sessions));
     EXPECT_NEAR(static_cast<double>(kernel_memory(static_cast<uint32_t>(sessions))), expected,
                 expected / 50);

@@ -194,14 +194,14 @@ protected:
       all.emplace(reinterpret_cast<const char *>(&row), sizeof row);
     return all;
   }
-  // What a pinned map has, the dead as well.
-  static size_t entries(const char *map) {
+  // What a pinned table has, the dead as well.
+  template <typename Entry> static size_t entries(const char *map) {
     const int fd = bpf_obj_get((folder() / map).c_str());
     EXPECT_GE(fd, 0) << map;
-    std::array<uint8_t, 64> key{};
     size_t count = 0;
-    for (void *before = nullptr; bpf_map_get_next_key(fd, before, key.data()) == 0; count++)
-      before = key.data();
+    Entry entry{};
+    for (uint32_t i = 0; bpf_map_lookup_elem(fd, &i, &entry) == 0; i++)
+      count += entry.head.owner != 0 && (entry.head.owner & ENTRY_FREE) == 0;
     close(fd);
     return count;
   }
@@ -299,12 +299,12 @@ TEST_F(Succession, BuriesTheDeadOfThePredecessor) {
     if (taken) {
       ASSERT_EQ(take_the_dead(), 1);
     }
-    ASSERT_EQ(entries("bindings"), 1U);
+    ASSERT_EQ(entries<dp::binding_entry>("bindings"), 1U);
     leave();
     start();
     ASSERT_NE(tables().adopted(), nullptr);
     tables().sweep(NOW);
-    EXPECT_EQ(entries("bindings"), 0U);
+    EXPECT_EQ(entries<dp::binding_entry>("bindings"), 0U);
     end();
   }
 }
@@ -318,8 +318,8 @@ TEST_F(Succession, AStaticBindingIsCountedOnce) {
   EXPECT_EQ(tables().usage().bindings, 1U);
   tables().unbind(static_ends());
   tables().sweep(NOW);
-  EXPECT_EQ(entries("bindings"), 0U);
-  EXPECT_EQ(entries("ports"), 0U);
+  EXPECT_EQ(entries<dp::binding_entry>("bindings"), 0U);
+  EXPECT_EQ(entries<dp::port_entry>("ports"), 0U);
 }
 
 TEST_F(Succession, APoolAddressThatIsGoneLeavesNoHints) {
@@ -385,7 +385,7 @@ TEST_F(Succession, AnotherLayoutBeginsAnew) {
 TEST_F(Succession, DamagedPinsBeginAnew) {
   const auto damages = std::to_array<std::pair<void (*)(), const char *>>({
       {[] { fs::remove(folder() / "sessions"); }, "sessions, cannot be had"},
-      {[] { fs::rename(folder() / "peers", folder() / "sessions"); }, "sessions, has another form"},
+      {[] { fs::rename(folder() / "subscribers", folder() / "sessions"); }, "sessions, has another form"},
       {[] { fs::rename(folder() / "sessions", folder() / "old"); }, "sessions, cannot be had"},
   });
   for (const auto &[damage, words] : damages) {

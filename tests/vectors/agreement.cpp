@@ -249,6 +249,18 @@ template <typename Key, typename Value> Rows rows_of(int map) {
   return rows;
 }
 
+template <typename Entry> Rows rows_of(const tables::TableMaps &maps) {
+  tables::MapTable<Entry> table(maps, tables::MapTable<Entry>::FOR_ALL);
+  Rows rows;
+  uint64_t cursor = 0;
+  do
+    cursor = table.walk(cursor, SIZE_MAX, [&](const auto &key, const auto &value) {
+      rows[bytes_of(key)] = bytes_of(value);
+    });
+  while (cursor != 0);
+  return rows;
+}
+
 template <typename Key, typename Value, typename Dump> Rows rows_of(dp::engine *engine, Dump dump) {
   constexpr uint32_t limit = 256;
   std::vector<Key> keys(limit);
@@ -445,11 +457,11 @@ private:
   void compare_tables() const {
     const tables::BpfObject &maps = engine_.tables().object();
     std::string difference =
-        table_difference("session", rows_of<dp::session_key, dp::session>(maps.sessions()),
+        table_difference("session", rows_of<dp::session_entry>(maps.sessions()),
                          native_rows<dp::session_key, dp::session>(dp::engine_dump_sessions)) +
-        table_difference("binding", rows_of<dp::binding_key, dp::binding>(maps.bindings()),
+        table_difference("binding", rows_of<dp::binding_entry>(maps.bindings()),
                          native_rows<dp::binding_key, dp::binding>(dp::engine_dump_bindings)) +
-        table_difference("port", rows_of<dp::port_key, dp::port>(maps.ports()),
+        table_difference("port", rows_of<dp::port_entry>(maps.ports()),
                          native_rows<dp::port_key, dp::port>(dp::engine_dump_ports)) +
         table_difference(
             "subscriber", rows_of<dp::subscriber_key, dp::subscriber>(maps.subscribers()),

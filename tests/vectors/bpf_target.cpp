@@ -37,9 +37,20 @@ template <typename Entries> bool put_all(int map, const Entries &entries) {
   return true;
 }
 
-template <typename Key, typename Value> std::optional<Value> look_up(int map, const Key &key) {
-  Value value;
-  if (bpf_map_lookup_elem(map, &key, &value) < 0)
+// A table that is none of the kernel's.
+template <typename Entry, typename Entries>
+bool fill_table(const tables::TableMaps &maps, const Entries &entries) {
+  tables::MapTable<Entry> table(maps, tables::MapTable<Entry>::FOR_ALL);
+  table.clear();
+  return std::ranges::all_of(
+      entries, [&](const auto &entry) { return table.insert(entry.first, entry.second); });
+}
+
+template <typename Entry>
+std::optional<decltype(Entry::value)> look_up(const tables::TableMaps &maps,
+                                              const decltype(Entry::key) &key) {
+  decltype(Entry::value) value;
+  if (!tables::MapTable<Entry>(maps).find(key, value))
     return std::nullopt;
   return value;
 }
@@ -113,16 +124,14 @@ std::string cannot_test_run(const Arrival &arrival) {
 }
 
 Result<void> fill(tables::BpfObject &object, const Tables &given) {
-  clear<dp::session_key>(object.sessions());
-  clear<dp::binding_key>(object.bindings());
-  clear<dp::port_key>(object.ports());
   clear<dp::subscriber_key>(object.subscribers());
   clear<dp::peer_key>(object.peers());
   clear_hints(object.hints());
   clear_counters(object.counters());
-  if (!put_all(object.sessions(), given.sessions) || !put_all(object.bindings(), given.bindings) ||
-      !put_all(object.ports(), given.ports) || !put_all(object.subscribers(), given.subscribers) ||
-      !put_all(object.peers(), given.peers))
+  if (!fill_table<dp::session_entry>(object.sessions(), given.sessions) ||
+      !fill_table<dp::binding_entry>(object.bindings(), given.bindings) ||
+      !fill_table<dp::port_entry>(object.ports(), given.ports) ||
+      !put_all(object.subscribers(), given.subscribers) || !put_all(object.peers(), given.peers))
     return error("the given state does not fit into the maps");
   return {};
 }
@@ -243,11 +252,11 @@ Counters BpfTarget::counters() const {
 }
 
 std::optional<dp::session> find(const tables::BpfObject &object, const dp::session_key &key) {
-  return look_up<dp::session_key, dp::session>(object.sessions(), key);
+  return look_up<dp::session_entry>(object.sessions(), key);
 }
 
 std::optional<dp::binding> find(const tables::BpfObject &object, const dp::binding_key &key) {
-  return look_up<dp::binding_key, dp::binding>(object.bindings(), key);
+  return look_up<dp::binding_entry>(object.bindings(), key);
 }
 
 } // namespace viaduct::test

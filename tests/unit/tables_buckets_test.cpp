@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+//
+// The BPF engine's tables (datapath/bucket_table.h) in this process' own memory: how much they hold, whatever the
+// keys; and that no two threads insert one key.
+#include "datapath/native/buckets.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <random>
+#include <set>
+#include <thread>
+#include <vector>
+
+namespace viaduct::dp {
+namespace {
+
+constexpr uint32_t WORDS = sizeof(port_key) / sizeof(uint32_t);
+
+port_key key_of(uint32_t number) {
+  return {.pool_address = number / 60'000,
+          .pool_port = static_cast<__be16>(number % 60'000),
+          .protocol = 17,
+          .pad = 0};
+}
+
+class Table {
+public:
+  Table(uint32_t most, uint32_t seed) : buckets_(BUCKETS_OF(most)), entries_(most) {
+    std::mt19937_64 random(seed);
+    for (auto &multiplier : shape_.multiplier)
+      multiplier = random();
+    shape_.most = most;
+    shape_.buckets = BUCKETS_OF(most);
+  }
+
+  bool insert(const port_key &key, const port &value = {}) {
+    uint32_t slot = 0;
+    const auto here = view();
+    auto *entry =
+        reinterpret_cast<port_entry *>(buckets_claim(&here, &shape_, &pool_, &key, WORDS, &slot));
+    if (entry == nullptr)
+      return false;
+    entry->key = key;
+    entry->value = value;
+    buckets_publish(&here, &entry->head, slot);
+    return true;
+  }
+  const port_entry *find(const port_key &key) {
+    const auto here = view();
+    return reinterpret_cast<const port_entry *>(buckets_find(&here, &shape_, &key, WORDS));
+  }
+  void remove(const port_key &key) {
+    const auto here = view();
+    buckets_delete(&here, &shape_, &pool_, &key, WORDS);
+  }
+
+  // Of entries that somebody has.
+  std::vector<port_key> keys() const {
+    std::vector<port_key> all;
+    for (const port_entry &entry : entries_)
+      if (entry.head.owner != 0 && (entry.head.owner & ENTRY_FREE) == 0)
+        all.push_back(entry.key);
+    return all;
+  }
+  uint32_t slots_in_use() const {
+    uint32_t count = 0;
+    for (const bucket &one : buckets_)
+      for (uint32_t i = 0; i < BUCKET_SLOTS; i++)
+        count += one.word[i] != 0;
+    return count;
+  }
+  uint32_t away() const {
+    uint32_t count = 0;
+    for (const bucket &one : buckets_)
+      count += one.word[AWAY];
+    return count;
+  }
+
+private:
+  buckets_view view() {
+    return {
+        .context = this,
+        .bucket = [](void *context,
+                     uint32_t index) { return &static_cast<Table *>(context)->buckets_[index]; },
+        .entry =
+            [](void *context, uint32_t index) {
+              auto &entries = static_cast<Table *>(context)->entries_;
+              return index < entries.size() ? &entries[index].head : nullptr;
+            }};
+  }
+
+  table_shape shape_{};
+  table_pool pool_{};
+  std::vector<bucket> buckets_;
+  std::vector<port_entry> entries_;
+};
+
+TEST(Buckets, HoldAsManyAsTheySay) {
+  Table table(1000, 1);
+  for (int round = 0; round < 3; round++) {
+    for (uint32_t i = 0; i < 1000; i++)
+      ASSERT_TRUE(table.insert(key_of(i))) << i;
+    EXPECT_FALSE(table.insert(key_of(1000)));
+    EXPECT_FALSE(table.insert(key_of(7))) << "it is there";
+    for (uint32_t i = 0; i < 1000; i++)
+      ASSERT_NE(table.find(key_of(i)), nullptr) << i;
+    EXPECT_EQ(table.find(key_of(1000)), nullptr);
+    for (uint32_t i = 0; i < 1000; i++)
+      table.remove(key_of(i));
+    EXPECT_EQ(table.slots_in_use(), 0U);
+    EXPECT_EQ(table.away(), 0U);
+    EXPECT_TRUE(table.keys().empty());
+  }
+}
+
+// Sums of such keys are numbers in a row: without the finaliser they fill some buckets and leave others.
+TEST(Buckets, TakeKeysInARowUnderEverySecret) {
+  for (uint32_t seed = 0; seed < 300; seed++) {
+    Table table(4096, seed);
+    for (uint32_t i = 0; i < 4096; i++)
+      ASSERT_TRUE(table.insert(key_of(i * (seed % 7 + 1)))) << "seed " << seed << ", key " << i;
+  }
+}
+
+TEST(Buckets, AFreedEntryIsTheNextOne) {
+  Table table(100, 2);
+  ASSERT_TRUE(table.insert(key_of(1)));
+  ASSERT_TRUE(table.insert(key_of(2)));
+  const port_entry *first = table.find(key_of(1));
+  table.remove(key_of(1));
+  table.remove(key_of(1));
+  ASSERT_TRUE(table.insert(key_of(3)));
+  EXPECT_EQ(table.find(key_of(3)), first);
+  EXPECT_EQ(table.find(key_of(1)), nullptr);
+}
+
+// Both insert the same keys at once, and one of them takes some out meanwhile, which changes what is free.
+TEST(Buckets, TwoThreadsNeverHaveAKeyTwice) {
+  constexpr uint32_t KEYS = 1000, ROUNDS = 20;
+  for (uint32_t round = 0; round < ROUNDS; round++) {
+    Table table(2 * KEYS, round);
+    for (uint32_t i = 0; i < KEYS; i++)
+      table.insert(key_of(KEYS + i));
+    std::atomic<uint32_t> at = 0, inserted = 0;
+    auto insert_all = [&](bool removes) {
+      for (uint32_t i = 0; i < KEYS; i++) {
+        if (removes)
+          table.remove(key_of(KEYS + i));
+        at++; // they meet before each key
+        for (uint32_t spins = 0; at < 2 * (i + 1); spins++)
+          if (spins > 1000)
+            std::this_thread::yield();
+        inserted += table.insert(key_of(i));
+      }
+    };
+    std::thread other(insert_all, true);
+    insert_all(false);
+    other.join();
+    const std::vector<port_key> all = table.keys();
+    std::set<std::pair<uint32_t, uint16_t>> different;
+    for (const port_key &key : all)
+      different.emplace(key.pool_address, key.pool_port);
+    ASSERT_EQ(different.size(), all.size());
+    ASSERT_EQ(all.size(), inserted);
+    ASSERT_GE(inserted, KEYS - KEYS / 100) << "both withdraw, but hardly ever";
+    ASSERT_EQ(table.slots_in_use(), all.size());
+    for (const port_key &key : all)
+      ASSERT_NE(table.find(key), nullptr);
+  }
+}
+
+} // namespace
+} // namespace viaduct::dp
