@@ -385,7 +385,8 @@ TEST_F(Succession, AnotherLayoutBeginsAnew) {
 TEST_F(Succession, DamagedPinsBeginAnew) {
   const auto damages = std::to_array<std::pair<void (*)(), const char *>>({
       {[] { fs::remove(folder() / "sessions"); }, "sessions, cannot be had"},
-      {[] { fs::rename(folder() / "subscribers", folder() / "sessions"); }, "sessions, has another form"},
+      {[] { fs::rename(folder() / "subscribers", folder() / "sessions"); },
+       "sessions, has another form"},
       {[] { fs::rename(folder() / "sessions", folder() / "old"); }, "sessions, cannot be had"},
   });
   for (const auto &[damage, words] : damages) {
