@@ -186,7 +186,7 @@ def test_silence_would_show_without_steering():
         flows = started(lab, nvi=TUN, wrapper=[*with_shim(lab, "slow_queue"), "REFUSE_STEERING=1"])
         assert "steering" in lab.daemon.said()
         tries = [flows.run_into_silence()]
-        while tries[-1][1] == 0 and len(tries) < 4:
+        while tries[-1][1] == 0 and len(tries) < 8:
             tries.append(flows.run_into_silence())
         flows.close()
         assert tries[-1][1] > 0, tries
