@@ -35,7 +35,8 @@
 #include "datapath/packet.h"
 #include "datapath/tables.h"
 
-#ifdef __clang__
+/* For the verifier. */
+#ifdef __bpf__
 #define UNROLLED _Pragma("clang loop unroll(full)")
 #else
 #define UNROLLED
