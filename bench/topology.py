@@ -33,6 +33,7 @@ GATEWAY6_WAN = "2001:db8:80::1"
 HOSTS6 = "2001:db8:4000::/34"
 POOL = [f"203.0.113.{i}" for i in range(64)]
 PORTS_PER_HOST = 64
+# Where the kernel does not group processes by session there is nothing to write to, and nothing to say.
 GIVES_WAY = ["setsid", "--wait", "sh", "-c", "echo 19 2>/dev/null >/proc/self/autogroup; "
              "exec nice -n 19 \"$@\"", "sh"]
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only
  *
- * A hash table of fixed capacity for the native build: what BPF's preallocated hash maps are for
- * the other one.
+ * A hash table of fixed capacity for the native build: what bucket_table.h is for the other one, which has
+ * no epochs and must pass a verifier.
  *
  *  - All memory is taken when the table is made; insert says FULL, it never allocates.
  *  - Hashing is keyed (SipHash-1-3 under a random key): who chooses tuples cannot choose buckets.

@@ -18,6 +18,7 @@ STEP void count(const struct packet *p, __u32 reason) {
 }
 
 #include "datapath/native/event_ring.h"
+#include "datapath/native/no_hints.h"
 
 #include "datapath/event_steps.h"
 
@@ -43,20 +44,6 @@ TABLE_ACCESS(peer, peers)
 STEP bool subscriber_revive(struct subscriber *subscriber) {
   (void)subscriber;
   return false;
-}
-
-/* Sessions are known by their IPv4 tuple only. */
-STEP struct session *session_hinted(const struct packet *p) {
-  (void)p;
-  return NULL;
-}
-
-STEP void session_expect(const struct packet *p) {
-  (void)p;
-}
-
-STEP void session_hint(const struct packet *p) {
-  (void)p;
 }
 
 STEP struct port_hints *hints_find(const struct packet *p, const __u32 *index) {

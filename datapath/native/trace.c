@@ -17,6 +17,8 @@
 
 #include "datapath/packet.h"
 
+#include "datapath/native/no_hints.h"
+
 /* --- copies of entries ------------------------------------------------------------------------ */
 
 DP_STATIC_ASSERT((int)LONGEST_TRACED >= (int)LONGEST_WHOLE);
@@ -146,20 +148,6 @@ TABLE_ACCESS(peer, peers)
 STEP bool subscriber_revive(struct subscriber *subscriber) {
   (void)subscriber;
   return false;
-}
-
-/* Sessions are known by their IPv4 tuple only. */
-STEP struct session *session_hinted(const struct packet *p) {
-  (void)p;
-  return NULL;
-}
-
-STEP void session_expect(const struct packet *p) {
-  (void)p;
-}
-
-STEP void session_hint(const struct packet *p) {
-  (void)p;
 }
 
 STEP struct port_hints *hints_find(const struct packet *p, const __u32 *index) {

@@ -57,12 +57,12 @@ Result<void> compare(const bpf_map *map, bool telling, int pinned) {
   return {};
 }
 
-} // namespace
-
 void fill_with_secret(void *to, size_t size) {
   while (getrandom(to, size, 0) != static_cast<ssize_t>(size))
     ;
 }
+
+} // namespace
 
 void choose_secret(volatile uint32_t (&secret)[2]) {
   for (volatile uint32_t &word : secret) {
