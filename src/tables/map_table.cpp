@@ -26,8 +26,8 @@ void *MapWindow::at(size_t index) {
     last_ = std::min(index + at_once_, count_);
     offset_ = first_ * element_ / page * page;
     size_ = (last_ * element_ - offset_ + page - 1) / page * page;
-    void *memory =
-        mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_SHARED, map_, static_cast<off_t>(offset_));
+    const int protection = access_ == Access::write ? PROT_READ | PROT_WRITE : PROT_READ;
+    void *memory = mmap(nullptr, size_, protection, MAP_SHARED, map_, static_cast<off_t>(offset_));
     if (memory == MAP_FAILED)
       return nullptr;
     memory_ = memory;
@@ -37,10 +37,11 @@ void *MapWindow::at(size_t index) {
 
 // --- a table -------------------------------------------------------------------------------------
 
-RawMapTable::RawMapTable(const TableMaps &maps, size_t entry, size_t key, size_t at_once)
-    : shape_(maps.shape), buckets_(maps.buckets, maps.bucket_size, shape_.buckets, 1),
-      entries_(maps.entries, entry, shape_.most, at_once),
-      pools_(maps.pools, sizeof(dp::table_pools), 1, 1), pool_(maps.pool),
+RawMapTable::RawMapTable(const TableMaps &maps, size_t entry, size_t key, size_t at_once,
+                         Access access)
+    : shape_(maps.shape), buckets_(maps.buckets, maps.bucket_size, shape_.buckets, 1, access),
+      entries_(maps.entries, entry, shape_.most, at_once, access),
+      pools_(maps.pools, sizeof(dp::table_pools), 1, 1, access), pool_(maps.pool),
       key_words_(static_cast<uint32_t>(key / sizeof(uint32_t))) {}
 
 dp::buckets_view RawMapTable::view() {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // A table of the BPF engine (datapath/bucket_table.h), read from outside: two array maps, of which a
-// piece at a time is mapped into this process. Its programs change entries meanwhile.
+// piece at a time is mapped into this process. The programs change entries meanwhile, and nobody else
+// does: what is mapped can only be read, but for tests.
 #pragma once
 
 #include "datapath/native/buckets.h"
@@ -12,11 +13,13 @@
 
 namespace viaduct::tables {
 
+enum class Access { read, write };
+
 // A piece of an array map in this process' memory, another one when somebody wants it.
 class MapWindow {
 public:
-  MapWindow(int map, size_t element, size_t count, size_t at_once)
-      : map_(map), element_(element), count_(count), at_once_(at_once) {}
+  MapWindow(int map, size_t element, size_t count, size_t at_once, Access access)
+      : map_(map), element_(element), count_(count), at_once_(at_once), access_(access) {}
   ~MapWindow() { close(); }
   MapWindow(const MapWindow &) = delete;
   MapWindow &operator=(const MapWindow &) = delete;
@@ -29,6 +32,7 @@ private:
 
   int map_;
   size_t element_, count_, at_once_;
+  Access access_;
   void *memory_ = nullptr;
   size_t size_ = 0, first_ = 0, last_ = 0, offset_ = 0;
 };
@@ -44,13 +48,13 @@ struct TableMaps {
 
 class RawMapTable {
 public:
-  RawMapTable(const TableMaps &maps, size_t entry, size_t key, size_t at_once);
+  RawMapTable(const TableMaps &maps, size_t entry, size_t key, size_t at_once, Access access);
 
   const dp::entry_head *find(const void *key);
   // From the entry with this index on, at most `limit` of them; the next cursor, 0 at the end.
   uint64_t walk(uint64_t cursor, size_t limit,
                 const std::function<void(const dp::entry_head *)> &take);
-  // Of tests: nobody else may be at it.
+  // REQUIRES: Access::write, and nobody else is at it.
   dp::entry_head *claim(const void *key, uint32_t &slot);
   void publish(dp::entry_head *entry, uint32_t slot);
   void clear();
@@ -72,10 +76,10 @@ public:
   using Value = decltype(Entry::value);
 
   // How many entries are in this process' memory together, at most.
-  static constexpr size_t FOR_ONE = 1, FOR_ALL = 16384;
+  static constexpr size_t FOR_ONE = 1, FOR_ALL = 4096;
 
-  explicit MapTable(const TableMaps &maps, size_t at_once = FOR_ONE)
-      : table_(maps, sizeof(Entry), sizeof(Key), at_once) {}
+  explicit MapTable(const TableMaps &maps, size_t at_once = FOR_ONE, Access access = Access::read)
+      : table_(maps, sizeof(Entry), sizeof(Key), at_once, access) {}
 
   bool find(const Key &key, Value &value) {
     const auto *entry = reinterpret_cast<const Entry *>(table_.find(&key));
@@ -92,7 +96,7 @@ public:
     });
   }
 
-  // Tests only. False: it is there, or there is no room.
+  // Tests only: as claim. False: it is there, or there is no room.
   bool insert(const Key &key, const Value &value) {
     uint32_t slot = 0;
     auto *entry = reinterpret_cast<Entry *>(table_.claim(&key, slot));

@@ -40,7 +40,7 @@ template <typename Entries> bool put_all(int map, const Entries &entries) {
 // A table that is none of the kernel's.
 template <typename Entry, typename Entries>
 bool fill_table(const tables::TableMaps &maps, const Entries &entries) {
-  tables::MapTable<Entry> table(maps, tables::MapTable<Entry>::FOR_ALL);
+  tables::MapTable<Entry> table(maps, tables::MapTable<Entry>::FOR_ALL, tables::Access::write);
   table.clear();
   return std::ranges::all_of(
       entries, [&](const auto &entry) { return table.insert(entry.first, entry.second); });
