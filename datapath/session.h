@@ -340,30 +340,40 @@ STEP void arrive_at(struct packet *p, const struct address *inside, __be16 insid
   p->out->source_port = p->headers->protocol == PROTOCOL_ICMP ? inside_port : p->in->source_port;
 }
 
-/* Somebody new speaks to a port that is bound, and may. */
-STEP enum verdict session_open_inbound(struct packet *p, const struct port *port) {
-  struct scratch *s = p->scratch;
-  __be32 pool_address = 0;
+/* Whom the port at hand belongs to, in the scratch's binding key; NULL: nobody. A port may be given away while it
+ * is read, and its host may have another binding by now: it is the binding that says whose port this is. */
+STEP struct binding *binding_of_port(struct packet *p, const struct port *port) {
+  struct binding_key *key = &p->scratch->binding_key;
   struct binding *binding;
+
+  key->inside = port->inside;
+  key->inside_port = port->inside_port;
+  key->protocol = p->headers->protocol;
+  key->pad = 0;
+  binding = binding_find(p, key);
+  if (!binding || binding->pool_address != p->in->destination.word[0] ||
+      binding->pool_port != p->in->destination_port || (READ(binding->sessions) & BINDING_DEAD))
+    return NULL;
+  return binding;
+}
+
+/* Somebody new speaks to a port that is bound, and may. */
+STEP enum verdict session_open_inbound(struct packet *p, struct binding *binding) {
+  struct scratch *s = p->scratch;
+  const struct binding_key *inside = &s->binding_key;
+  __be32 pool_address = 0;
   bool lost = false;
   enum verdict v;
 
-  s->binding_key.inside = port->inside;
-  s->binding_key.inside_port = port->inside_port;
-  s->binding_key.protocol = p->headers->protocol;
-  s->binding_key.pad = 0;
-  binding = binding_find(p, &s->binding_key);
-  /* The host may have another binding by now, whose port is not the one that was asked for. */
-  if (!binding || binding->pool_address != p->in->destination.word[0] ||
-      binding->pool_port != p->in->destination_port || !binding_hold(binding))
+  if (!binding_hold(binding))
     return drop(p, REASON_no_binding);
-  subscriber_key_of(&s->subscriber_key, &port->inside, p->policy->subscriber_prefix);
+  subscriber_key_of(&s->subscriber_key, &inside->inside, p->policy->subscriber_prefix);
   v = subscriber_charge(p, &s->subscriber_key, &pool_address);
   if (v != VERDICT_NEXT) {
     binding_release(p, &s->binding_key, binding, false);
     return v;
   }
-  v = session_make(p, &port->inside, port->inside_port, &lost);
+  v = session_make(p, &inside->inside, inside->inside_port, &lost);
   if (v != VERDICT_NEXT || lost) {
     binding_release(p, &s->binding_key, binding, false);
     subscriber_release(p, &s->subscriber_key);
@@ -382,6 +392,8 @@ STEP enum verdict unsolicited(struct packet *p, enum reason reason) {
 
 STEP enum verdict session_inbound_unknown(struct packet *p) {
   struct port_key *key = &p->scratch->port_key;
+  const struct binding_key *inside = &p->scratch->binding_key;
+  struct binding *binding = NULL;
   struct port *port;
 
   key->pool_address = p->in->destination.word[0];
@@ -389,12 +401,14 @@ STEP enum verdict session_inbound_unknown(struct packet *p) {
   key->protocol = p->headers->protocol;
   key->pad = 0;
   port = port_find(p, key);
-  if (!port) {
+  if (port)
+    binding = binding_of_port(p, port);
+  if (!binding) {
     NOTE(p, port_none, .a = ENDPOINT4(key->pool_address, key->pool_port), .n = {key->protocol});
     return unsolicited(p, REASON_no_binding);
   }
   NOTE(p, port_found, .a = ENDPOINT4(key->pool_address, key->pool_port),
-       .b = ENDPOINT6(port->inside, port->inside_port));
+       .b = ENDPOINT6(inside->inside, inside->inside_port));
   if (p->policy->filtering == FILTER_ADDRESS && !peer_is_known(p)) {
     NOTE(p, filter_unknown, .a = ADDRESS4(p->in->source.word[0]));
     return unsolicited(p, REASON_filtered);
@@ -406,9 +420,9 @@ STEP enum verdict session_inbound_unknown(struct packet *p) {
   *p->prefix = p->policy->prefix[0];
   if (is_refused_private(p, p->in->source.word[0]))
     return drop(p, REASON_private_destination);
-  arrive_at(p, &port->inside, port->inside_port);
+  arrive_at(p, &inside->inside, inside->inside_port);
   if (opens_session(p))
-    return session_open_inbound(p, port);
+    return session_open_inbound(p, binding);
   NOTE(p, no_session_needed);
   return VERDICT_NEXT;
 }

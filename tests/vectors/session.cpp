@@ -409,6 +409,7 @@ std::vector<Vector> limit_vectors() {
 std::vector<Vector> dying_vectors() {
   constexpr uint32_t now = 1000;
   BindingState dead = binding(UDP, {client6, 1234}, {pool4, 40001}).sessions(BINDING_DEAD);
+  BindingState dead_of_tcp = binding(TCP, {client6, 1234}, {pool4, 40001}).sessions(BINDING_DEAD);
   SessionState ended = flow().expires_in(0U - now); // SESSION_DEAD
   return {
       Vector{
@@ -426,6 +427,14 @@ std::vector<Vector> dying_vectors() {
           .in = ip4(server4, pool4) / udp(53, 40001),
           .expect = drop(dp::REASON_no_binding),
           .leaves = {dead, no_session(UDP, {pool4, 40001}, {server4, 53})},
+      },
+      Vector{
+          .name = "a segment to the port of a binding that is dying goes to nobody",
+          .rfc = "RFC 6146 3.5.2.2",
+          .given = {.bindings = {dead_of_tcp}},
+          .now = now,
+          .in = ip4(server4, pool4) / tcp(443, 40001).ack(1),
+          .expect = drop(dp::REASON_no_binding),
       },
       Vector{
           .name = "a session that has ended is not refreshed from IPv6",
