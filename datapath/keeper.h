@@ -18,7 +18,7 @@ extern "C" {
 enum {
   /* Of the maps that a successor of the daemon takes over: to be raised whenever the meaning or the
    * place of anything in them changes. */
-  MAP_LAYOUT = 2,
+  MAP_LAYOUT = 3,
   SESSION_CALLS = 32, /* one for each worker, and the sweeper's */
   KEEPER_ROWS = 256,  /* what one run takes */
 };
@@ -54,14 +54,20 @@ struct bind_call {
 
 /* What the daemon may change while programs run. */
 struct settings {
-  __u32 policy;      /* which of the two is in force */
-  __u32 watched;     /* somebody wants to know of events */
-  __u64 events_lost; /* for want of room */
+  __u32 policy;  /* which of the two is in force */
+  __u32 watched; /* somebody wants to know of events */
+};
+
+/* What programs could not tell for want of room, counted. */
+struct losses {
+  __u64 events;
+  __u64 dead; /* they are in their tables */
 };
 
 /* Dead entries. A program that runs on another CPU may have found one before it died, and an
  * element of a map is used again as soon as it is deleted: so it is deleted only after everything
- * that ran when it died has ended, by the daemon. The dying wait in a ring buffer. */
+ * that ran when it died has ended, by the daemon. The dying wait in a ring buffer, or in their
+ * tables alone where that is full. */
 enum dead_table { DEAD_SESSION = 0, DEAD_BINDING, DEAD_SUBSCRIBER, DEAD_PEER };
 
 struct dead_entry {

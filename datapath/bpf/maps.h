@@ -22,17 +22,37 @@ struct {
   __uint(max_entries, 4 << 20);
 } dead SEC(".maps");
 
-/* False where there is no room, and where nobody would come for it. */
-STEP bool wait_for_burial(const struct dead_entry *entry) {
-  return !testing && bpf_ringbuf_output(&dead, (void *)entry, sizeof *entry, BPF_RB_NO_WAKEUP) == 0;
-}
-
 #define READ(field) (*(const volatile __typeof__(field) *)&(field))
 #define WRITE(field, value) (*(volatile __typeof__(field) *)&(field) = (value))
 #define ADD(field, n) __sync_fetch_and_add(&(field), (n))
 #define SWAP_IF(field, old, new) (__sync_val_compare_and_swap(&(field), (old), (new)) == (old))
 
 #define PUBLISH(field, value) WRITE(field, value) /* x86 keeps stores in their order */
+
+/* Written here alone, read by the daemon. */
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct losses);
+} losses SEC(".maps");
+
+STEP struct losses *losses_find(void) {
+  __u32 zero = 0;
+
+  return bpf_map_lookup_elem(&losses, &zero);
+}
+
+/* Where there is no room it stays dead in its table, and the daemon hears that it has to look there. */
+STEP void wait_for_burial(const struct dead_entry *entry) {
+  struct losses *lost;
+
+  if (bpf_ringbuf_output(&dead, (void *)entry, sizeof *entry, BPF_RB_NO_WAKEUP) == 0)
+    return;
+  lost = losses_find();
+  if (lost)
+    ADD(lost->dead, 1);
+}
 
 /* --- tables of a fixed size: bindings, ports, sessions ------------------------------------------ */
 
@@ -269,8 +289,10 @@ HASH_TABLE(peer)
     struct dead_entry entry = {.table = dead_as};                                                  \
     (void)p;                                                                                       \
     __builtin_memcpy(entry.key, key, sizeof *key);                                                 \
-    if (!wait_for_burial(&entry))                                                                  \
+    if (testing)                                                                                   \
       name##_delete(key);                                                                          \
+    else                                                                                           \
+      wait_for_burial(&entry);                                                                     \
   }
 
 REMOVED_LATER(binding, DEAD_BINDING)
@@ -278,7 +300,7 @@ REMOVED_LATER(session, DEAD_SESSION)
 REMOVED_LATER(subscriber, DEAD_SUBSCRIBER)
 REMOVED_LATER(peer, DEAD_PEER)
 
-/* Its value is only read, and who reads it asks the binding whether it is true. */
+/* Its value is only read, and who reads it asks the binding whether it is true (binding_of_port). */
 STEP void port_remove(const struct packet *p, const struct port_key *key) {
   (void)p;
   port_delete(key);
@@ -397,6 +419,7 @@ struct {
 
 STEP struct event *event_begin(const struct packet *p, __u32 kind) {
   struct settings *now = settings_find();
+  struct losses *lost;
   struct event *event;
 
   (void)p;
@@ -404,7 +427,9 @@ STEP struct event *event_begin(const struct packet *p, __u32 kind) {
     return NULL;
   event = bpf_ringbuf_reserve(&events, sizeof *event, 0);
   if (!event) {
-    ADD(now->events_lost, 1);
+    lost = losses_find();
+    if (lost)
+      ADD(lost->events, 1);
     return NULL;
   }
   *event = (struct event){.order = bpf_ktime_get_ns(), .kind = kind};

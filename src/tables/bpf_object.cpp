@@ -100,6 +100,8 @@ Result<std::unique_ptr<BpfObject>> BpfObject::load(const BpfOptions &options) {
   if (options.adopt)
     if (auto done = (*object)->adopt(*options.adopt); !done)
       return done.failure();
+  if (options.dead_ring != 0)
+    bpf_map__set_max_entries(skeleton->maps.dead, options.dead_ring);
   if (options.testing || options.ethernet)
     skeleton->rodata->layer2 = ETHERNET_HEADER;
   if (options.testing)
@@ -230,6 +232,9 @@ int BpfObject::policies() const {
 
 int BpfObject::settings() const {
   return bpf_map__fd(skeleton_->maps.settings);
+}
+int BpfObject::losses() const {
+  return bpf_map__fd(skeleton_->maps.losses);
 }
 int BpfObject::events() const {
   return bpf_map__fd(skeleton_->maps.events);

@@ -29,6 +29,8 @@ struct BpfOptions {
   bool testing = false;
   // Packets have an Ethernet header, and the rest is as it goes live.
   bool ethernet = false;
+  // Bytes of the ring buffer in which the dead wait, a power of two of pages; 0: as it goes live.
+  uint32_t dead_ring = 0;
   // Whose maps are taken over; none: new ones are made.
   std::optional<Pins> adopt = {};
 };
@@ -51,6 +53,7 @@ public:
   int counters() const; // per CPU: enum reason -> u64
   int policies() const; // struct policy, two of them
   int settings() const; // struct settings, one
+  int losses() const;   // struct losses, one
   int dead() const;     // ring buffer: struct dead_entry
   int events() const;   // ring buffer: struct event
 

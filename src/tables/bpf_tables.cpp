@@ -9,9 +9,6 @@
 #include <bpf/libbpf.h>
 #include <cerrno>
 #include <cstring>
-#include <linux/membarrier.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 #include <utility>
 
 namespace viaduct::tables {
@@ -21,8 +18,8 @@ namespace {
 constexpr size_t SMALLEST_DUMP = 64;
 constexpr size_t LARGEST_DUMP = 4096;
 
-// What one sweep looks at: of a million sessions a quarter each second, so that it takes a tenth of
-// a processor at most. A session may stay that much longer than its timer says.
+// What one sweep looks at, and entries that are empty now as well: of a million sessions a quarter each second, so
+// that it takes a tenth of a processor at most. A session may stay that much longer than its timer says.
 constexpr size_t SESSIONS_PER_SWEEP = 262144;
 
 // The dead that are collected before there is a burial: each waits for a grace period.
@@ -182,7 +179,7 @@ Result<void> BpfTables::adopt() {
   uint32_t slot = settings_.policy & 1U;
   if (bpf_map_lookup_elem(object_->policies(), &slot, &policy_) != 0)
     return system_error("cannot read the policy of the tables that were found", errno);
-  lost_told_ = settings_.events_lost;
+  told_ = losses();
   watch(false); // nobody who watched is left
   const Living living = find_dead();
   if (object_->counters_are_new())
@@ -195,6 +192,10 @@ Result<void> BpfTables::adopt() {
 }
 
 Result<void> BpfTables::start() {
+  auto grace = Grace::make();
+  if (!grace)
+    return grace.failure();
+  grace_ = std::move(*grace);
   remote_.context = this;
   remote_.calls = keeper_->session_calls();
   remote_.call_size = keeper_->session_call_size();
@@ -336,25 +337,25 @@ Result<Trace> BpfTables::trace(std::span<const uint8_t> packet, uint32_t now) co
 // Until every program that runs now has ended, and every worker has left: a grace period of the
 // kernel's RCU (under which programs of packets run), and one of ours (under which workers run the
 // keeper's).
-void BpfTables::wait_for_everybody() const {
+bool BpfTables::wait_for_everybody() const {
   if (options_.testing)
-    return;
-  syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
+    return true;
+  if (!grace_->wait())
+    return false;
   dp::engine_wait(engine_);
+  return true;
 }
 
-// Lost events are counted meanwhile, so that some of that count may be missed.
 void BpfTables::write_settings() {
   uint32_t zero = 0;
-  settings_.events_lost = events_lost();
   bpf_map_update_elem(object_->settings(), &zero, &settings_, BPF_ANY);
 }
 
-uint64_t BpfTables::events_lost() const {
+dp::losses BpfTables::losses() const {
   uint32_t zero = 0;
-  dp::settings now{};
-  bpf_map_lookup_elem(object_->settings(), &zero, &now);
-  return now.events_lost;
+  dp::losses now{};
+  bpf_map_lookup_elem(object_->losses(), &zero, &now);
+  return now;
 }
 
 // Whoever begins to watch hears nothing of what was before.
@@ -369,8 +370,8 @@ uint64_t BpfTables::events(size_t limit, std::vector<dp::event> &events) {
   taking_ = {&events, limit};
   if (limit > 0)
     ring_buffer__consume(event_ring_);
-  uint64_t lost = events_lost();
-  return lost - std::exchange(lost_told_, lost);
+  uint64_t lost = losses().events;
+  return lost - std::exchange(told_.events, lost);
 }
 
 Result<void> BpfTables::set_policy(const dp::policy &policy) {
@@ -379,7 +380,8 @@ Result<void> BpfTables::set_policy(const dp::policy &policy) {
     return system_error("cannot write the policy into its BPF map", errno);
   settings_.policy = slot;
   write_settings();
-  wait_for_everybody();
+  if (!wait_for_everybody())
+    return system_error("cannot wait for the packets under the old policy", errno);
   if (dp::engine_set_policy(engine_, &policy) != 0) // forgets what the old one's addresses had
     return error("not enough memory for a new policy");
   return {};
@@ -465,9 +467,10 @@ void BpfTables::sweep_sessions(Sweep &sweep) {
   keeper_->expiries().count = 0;
   do {
     rows.clear();
+    const uint64_t begun = cursor;
     cursor = sessions(cursor, LARGEST_DUMP, rows);
     expire(sweep, rows);
-    seen += rows.size();
+    seen += cursor > begun ? cursor - begun : rows.size();
   } while (cursor != 0 && (all || seen < SESSIONS_PER_SWEEP));
   expire_some(sweep);
   if (!all)
@@ -519,9 +522,11 @@ bool BpfTables::bury(bool commit) {
 
 void BpfTables::bury_dead() {
   collect_dead();
-  if (dead_.empty() || !bury(false))
+  const uint64_t untold = losses().dead;
+  if (untold != std::exchange(told_.dead, untold))
+    find_dead();
+  if (dead_.empty() || !bury(false) || !wait_for_everybody())
     return;
-  wait_for_everybody();
   bury(true);
 }
 

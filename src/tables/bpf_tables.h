@@ -7,6 +7,7 @@
 
 #include "datapath/native/native.h"
 #include "tables/bpf_object.h"
+#include "tables/grace.h"
 #include "tables/keeper.h"
 #include "tables/tables.h"
 
@@ -87,12 +88,13 @@ private:
   void collect_dead();
   bool bury(bool commit); // all of dead_; false: the keeper did not run
   void bury_dead();
-  void wait_for_everybody() const;
+  bool wait_for_everybody() const; // false: they may still look at what is dead
   void write_settings();
-  uint64_t events_lost() const;
+  dp::losses losses() const;
 
   BpfOptions options_;
   std::unique_ptr<BpfObject> object_;
+  std::optional<Grace> grace_;
   std::unique_ptr<Keeper> keeper_;
   std::optional<Pins> pins_;
   bool adopted_ = false;
@@ -103,7 +105,7 @@ private:
   ring_buffer *dead_ring_ = nullptr, *event_ring_ = nullptr;
   std::vector<dp::dead_entry> dead_; // that wait for their burial
   dp::settings settings_{};          // as they were written last
-  uint64_t lost_told_ = 0;           // of settings.events_lost
+  dp::losses told_{};                // that we know of
   struct {
     std::vector<dp::event> *into;
     size_t left;

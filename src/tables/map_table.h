@@ -51,7 +51,8 @@ public:
   RawMapTable(const TableMaps &maps, size_t entry, size_t key, size_t at_once, Access access);
 
   const dp::entry_head *find(const void *key);
-  // From the entry with this index on, at most `limit` of them; the next cursor, 0 at the end.
+  // From the entry with this index on, at most `limit` of them, or none where many are empty; the next cursor, 0
+  // at the end.
   uint64_t walk(uint64_t cursor, size_t limit,
                 const std::function<void(const dp::entry_head *)> &take);
   // REQUIRES: Access::write, and nobody else is at it.
