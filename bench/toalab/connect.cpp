@@ -1,17 +1,25 @@
 // SPDX-License-Identifier: MIT
 //
 // The kernel's own client: so many connections at once, each a connect() that ends with the server's reset, and a
-// close(). What `send` makes leaves out the client's half of a connection; here it costs what it costs.
+// close(). What `send` makes leaves out the client's half of a connection; here it costs what it costs. A BPF program
+// adds the TOA where one is asked for.
 #include "toalab.h"
 
 #include "base/fd.h"
 
 #include <arpa/inet.h>
 #include <array>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <cerrno>
 #include <chrono>
+#include <cstdio>
+#include <fcntl.h>
+#include <memory>
 #include <netinet/in.h>
 #include <sys/epoll.h>
+#include <toalab_client.skel.h>
+#include <unistd.h>
 
 namespace viaduct::toalab {
 
@@ -19,6 +27,36 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr int patience_ms = 10'000;
+constexpr const char *client_address = "198.51.100.7";
+
+struct Destroy {
+  void operator()(toalab_client *skeleton) const { toalab_client__destroy(skeleton); }
+};
+
+// What adds TOA to the connections of this process, as long as it lives.
+class Toa {
+public:
+  Result<void> begin(const std::string &cgroup) {
+    folder_ = Fd(open(cgroup.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!folder_)
+      return system_error("cannot open " + cgroup, errno);
+    Fd members(openat(folder_.get(), "cgroup.procs", O_WRONLY | O_CLOEXEC));
+    if (!members || write(members.get(), "0", 1) != 1)
+      return system_error("cannot enter " + cgroup, errno);
+    program_.reset(toalab_client__open());
+    if (!program_ || inet_pton(AF_INET, client_address, &program_->rodata->client) != 1 ||
+        toalab_client__load(program_.get()) != 0)
+      return system_error("the kernel refused the program that adds TOA", errno);
+    program_->links.add_toa = bpf_program__attach_cgroup(program_->progs.add_toa, folder_.get());
+    if (!program_->links.add_toa)
+      return system_error("cannot attach to " + cgroup, errno);
+    return {};
+  }
+
+private:
+  Fd folder_;
+  std::unique_ptr<toalab_client, Destroy> program_;
+};
 
 class Client {
 public:
@@ -96,6 +134,10 @@ Result<void> connect_often(const Options &options) {
   server.sin_port = htons(options.port);
   if (inet_pton(AF_INET, options.address.c_str(), &server.sin_addr) != 1)
     return error("{} is no IPv4 address", options.address);
+  Toa toa;
+  if (!options.toa_cgroup.empty())
+    if (auto added = toa.begin(options.toa_cgroup); !added)
+      return added;
   return Client(options, server, epoll_create1(EPOLL_CLOEXEC)).run();
 }
 

@@ -65,6 +65,9 @@ void send_options(CLI::App &app, Options &options) {
 void connect_options(CLI::App &app, Options &options) {
   app.add_option("address", options.address, "The server's")->required();
   app.add_option("port", options.port, "The server's")->required();
+  app.add_option("--toa", options.toa_cgroup,
+                 "Each packet after the SYN carries one: a cgroup to be in meanwhile, with nobody "
+                 "else in it");
   amount_options(app, options);
 }
 

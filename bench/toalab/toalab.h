@@ -20,6 +20,7 @@ struct Options {
   std::string address;
   uint16_t port = 0;
   bool close_at_once = false;
+  std::string toa_cgroup; // of connect: a folder of cgroup2
   uint32_t calls = 1'000'000;
   // send; connections, seconds and window of connect, too
   std::string device;

@@ -64,8 +64,33 @@ def own_address(lab):
         lab.sender.ip("address", "del", f"{OWN}/24", "dev", "eth0")
 
 
-def connect(lab, port, cpus=None, patience=300, **options):
-    """What the sender's kernel has connected to a server that resets: sums."""
+@contextlib.contextmanager
+def cgroup_of_sender(lab):
+    """Beside the servers', so that what is attached there is not attached here."""
+    folder = lab.cgroup.with_name(lab.cgroup.name + "-sender")
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        labs.wait_for("the sender's cgroup is empty", lambda: _removed(folder), 5)
+
+
+def _removed(folder):
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+    return not folder.exists()
+
+
+def connect(lab, port, toa=False, **options):
+    """What the sender's kernel has connected to a server that resets: sums. `toa`: each with a TOA on its third
+    packet."""
+    if not toa:
+        return _connect(lab, port, **options)
+    with cgroup_of_sender(lab) as folder:
+        return _connect(lab, port, toa=folder, **options)
+
+
+def _connect(lab, port, cpus=None, patience=300, **options):
     words = [TOALAB, "connect", agent_labs.BACKEND, port]
     for name, value in options.items():
         words += [f"--{name}", value]
