@@ -80,7 +80,7 @@ std::vector<Vector> shortening_vectors() {
       },
       Vector{
           .name = "an outbound reset after a FIN leaves the short timer",
-          .rfc = "RFC 7857 2.2, 3",
+          .rfc = "RFC 7857 2.2, 7.1",
           .given = {.sessions = {flow().state(dp::STATE_V4_FIN_RCV).expires_in(5000)}},
           .in = client(tcp(1234, 80).seq(SIX).rst()),
           .expect = FORWARD,
