@@ -15,9 +15,27 @@ SessionState ping() {
   return session(ICMP, {client6, 77}, {pool4, 40007}, {server4, 0});
 }
 
-} // namespace
+// Queries, single-hop and obsolete messages, and numbers that mean nothing: source quench, redirect, router
+// discovery, timestamps, information, address masks; multicast listeners, neighbours, node information.
+std::vector<Vector> without_counterpart_vectors() {
+  std::vector<Vector> all;
 
-std::vector<Vector> icmp_vectors() {
+  for (uint8_t type : {4, 5, 6, 9, 10, 14, 15, 16, 17, 18, 42, 255})
+    all.push_back({.name = "ICMP type " + std::to_string(type) + " is not translated",
+                   .rfc = "RFC 7915 4.2, RFC 5508 REQ-10",
+                   .given = {.sessions = {ping()}},
+                   .in = ip4(server4, pool4) / icmp4(type, 0, 40007, 1) / payload(28),
+                   .expect = drop(dp::REASON_icmp_type)});
+  for (uint8_t type : {0, 5, 100, 127, 130, 131, 132, 133, 134, 136, 137, 139, 143, 255})
+    all.push_back({.name = "ICMPv6 type " + std::to_string(type) + " is not translated",
+                   .rfc = "RFC 7915 5.2",
+                   .given = {.sessions = {ping()}},
+                   .in = ip6(client6, server6) / icmp6(type, 0, 77, 1) / payload(48),
+                   .expect = drop(dp::REASON_icmp_type)});
+  return all;
+}
+
+std::vector<Vector> echo_vectors() {
   return {
       Vector{
           .name = "a first echo request makes a binding and a session",
@@ -189,6 +207,16 @@ std::vector<Vector> icmp_vectors() {
           .partial_checksum = true,
       },
   };
+}
+
+} // namespace
+
+std::vector<Vector> icmp_vectors() {
+  std::vector<Vector> all = echo_vectors();
+
+  for (Vector &vector : without_counterpart_vectors())
+    all.push_back(std::move(vector));
+  return all;
 }
 
 } // namespace viaduct::test
