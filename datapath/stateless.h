@@ -12,7 +12,7 @@
  * Every packet has a host's end, which a map gives, and a server's end, which an RFC 6052 prefix
  * gives: the first one towards IPv6, any of them towards IPv4. The server's end is the prefix's also
  * where another mapped host is that server: under its own address it would answer past the
- * translator, from an address that its peer has not written to (RFC 7757 4, simple hairpinning; a
+ * translator, from an address that its peer has not written to (RFC 7757 4.2.1, simple hairpinning; a
  * hairpin is two passes through nvi0, and this one rule serves both). Maps lie outside the prefixes.
  */
 #ifndef VIADUCT_DATAPATH_STATELESS_H
@@ -122,7 +122,7 @@ STEP enum verdict stateless_outbound(struct packet *p) {
 }
 
 /* An address of IPv4 for a router that has none: the same one each time, so that traceroute shows
- * a path, and another one for most other routers (RFC 6791 3). */
+ * a path, and another one for most other routers (RFC 6791 3.1). */
 STEP __be32 router4(const struct packet *p, const struct address *router) {
   __u32 count = p->policy->error_source_count;
   __u32 hash = router->word[0];

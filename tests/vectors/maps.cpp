@@ -195,8 +195,8 @@ Vector pair_vector(std::string name, const std::vector<MapPair> &maps, const cha
       .then = {{.in = ip4(server4, outside) / answer(), .out = ip6(server6, inside) / answer()}}};
 }
 
-// The table of RFC 7757 3.1 (from memory): hosts, equal and unequal suffixes. Its last row, a map
-// inside the translation prefix, is nothing that a configuration may ask for.
+// The table of RFC 7757 3.2 and what its appendix B makes of it: hosts, equal and unequal suffixes. Its last row, a
+// map inside the translation prefix, is nothing that a configuration may ask for.
 std::vector<Vector> rfc_table() {
   const std::vector<MapPair> table = {{"2001:db8:aaaa::/128", "192.0.2.1/32"},
                                       {"2001:db8:bbbb::b/128", "192.0.2.2/32"},
@@ -211,7 +211,8 @@ std::vector<Vector> rfc_table() {
            {"2001:db8:cccc::8", "192.0.2.24"},
            {"2001:db8:cccc::f", "192.0.2.31"},
            {"2001:db8:dddd::", "192.0.2.128"},
-           {"2001:db8:dddd:0:c00::", "192.0.2.131"},
+           {"2001:db8:dddd:0:6000::", "192.0.2.152"},
+           {"2001:db8:dddd:0:dc00::", "192.0.2.183"},
            {"2001:db8:dddd:0:fc00::", "192.0.2.191"},
            {"2001:db8:eeee:9:8000::", "192.0.2.195"},
            {"2001:db8:eeee:b:8000::", "192.0.2.199"}})
@@ -302,7 +303,7 @@ std::vector<Vector> remote_vectors() {
       },
       Vector{
           .name = "a mapped host sees another one under the prefix, so that answers come back",
-          .rfc = "RFC 7757 4",
+          .rfc = "RFC 7757 4.2.1",
           .given = mapped,
           .in = ip6(host6, pref64(single4)) / datagram(),
           .out = ip4(host4, single4).id(ID) / datagram(),
@@ -436,8 +437,8 @@ std::vector<Vector> error_vectors() {
                        icmp4_echo_request(77, 3) / payload(8),
                    ip6(pref64(router4), host6) / icmp6_unreachable(0) / ip6(host6, server6) /
                        icmp6_echo_request(77, 3) / payload(8)),
-      error_vector("an error between mapped hosts names each as the other knows it", "RFC 7757 4",
-                   from4,
+      error_vector("an error between mapped hosts names each as the other knows it",
+                   "RFC 7757 4.2.1", from4,
                    ip4(host4, single4) / icmp4_unreachable(3) / ip4(single4, host4) / datagram(),
                    ip6(pref64(host4), single6) / icmp6_unreachable(4) /
                        ip6(single6, pref64(host4)) / datagram()),
@@ -496,7 +497,7 @@ std::vector<Vector> router_vectors() {
   return {
       Vector{
           .name = "an error from a router without an IPv4 address comes from the pool",
-          .rfc = "RFC 6791 3",
+          .rfc = "RFC 6791 3.2",
           .given = mapped,
           .in = ip6(router6, server6) / icmp6_too_big(1400) / sent,
           .expect = from6,
@@ -505,7 +506,7 @@ std::vector<Vector> router_vectors() {
       },
       Vector{
           .name = "each router keeps its address of those that are for errors",
-          .rfc = "RFC 6791 3",
+          .rfc = "RFC 6791 3.1, 5",
           .given = with_sources,
           .in = ip6(router6, server6) / icmp6_time_exceeded() / sent,
           .expect = from6,
