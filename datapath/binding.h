@@ -54,17 +54,24 @@ STEP const struct pool_address *pool_at(const struct policy *policy, __u32 index
   return &policy->pool[bounded];
 }
 
-/* One that does not drain. */
-STEP const struct pool_address *random_pool_address(const struct packet *p, __u32 salt) {
-  const struct policy *policy = p->policy;
-  __u32 count = policy->usable_count ? policy->usable_count : policy->pool_count;
-  __u64 index = spread(p->random, salt) % (count ? count : 1U);
+/* How many addresses new bindings may be on: those that do not drain, or all where all do. */
+STEP __u32 usable_count(const struct policy *policy) {
+  return policy->usable_count ? policy->usable_count : policy->pool_count;
+}
 
-  KEEP(index);
-  index &= MAX_POOL - 1;
-  if (policy->usable_count)
-    index = policy->usable[index];
-  return pool_at(policy, (__u32)index);
+/* REQUIRES: index is below usable_count. */
+STEP const struct pool_address *usable_at(const struct policy *policy, __u32 index) {
+  __u64 bounded = index;
+
+  KEEP(bounded);
+  bounded &= MAX_POOL - 1;
+  return pool_at(policy, policy->usable_count ? policy->usable[bounded] : (__u32)bounded);
+}
+
+STEP const struct pool_address *random_pool_address(const struct packet *p, __u32 salt) {
+  __u32 count = usable_count(p->policy);
+
+  return usable_at(p->policy, spread(p->random, salt) % (count ? count : 1U));
 }
 
 STEP __u32 hints_of(const struct pool_address *pool, __u8 protocol) {
@@ -79,6 +86,10 @@ STEP __u32 ports_used(struct packet *p, const struct pool_address *pool) {
   p->scratch->port_choice.hints = hints_of(pool, p->headers->protocol);
   hints = hints_find(p, &p->scratch->port_choice.hints);
   return hints ? READ(hints->used) : 0;
+}
+
+STEP bool is_full(struct packet *p, const struct pool_address *pool) {
+  return ports_used(p, pool) > (__u32)(pool->port_high - pool->port_low);
 }
 
 /* The one of two chosen at random that has less in use: so all addresses fill up evenly. */
@@ -345,19 +356,45 @@ STEP void port_give_back(struct packet *p, __u8 hint) {
   port_remove(p, &p->scratch->port_key);
 }
 
-/* Some other addresses of the pool. Not all: each is a long search when ports are short, and that
- * is when most are asked for. */
-STEP enum insertion port_take_elsewhere(struct packet *p, const struct pool_address *own) {
-  const struct policy *policy = p->policy;
-  enum insertion result = EXISTS;
-  __u32 start = spread(p->random, POOL_SALT);
+/* One search of the other addresses: what the tries share. */
+struct address_search {
+  struct packet *packet;
+  __be32 own;
+  __u32 count; /* how many there are to look at */
+  __u32 start; /* the first one's index */
+  __u32 searched;
+  int result; /* enum insertion */
+};
 
-  for (__u32 i = 0; i < OTHER_ADDRESSES && result == EXISTS && i < policy->pool_count; i++) {
-    const struct pool_address *other = pool_at(policy, (start + i) % policy->pool_count);
-    if (other != own && !other->draining)
-      result = port_take(p, other, PORT_RESTED);
-  }
-  return result;
+/* The address with number i behind the start; 1 ends the search. */
+STEP long address_try(__u32 i, void *context) {
+  struct address_search *search = context;
+  struct packet *p = search->packet;
+  const struct pool_address *other;
+
+  if (i >= search->count || search->searched >= OTHER_ADDRESSES)
+    return 1;
+  other = usable_at(p->policy, (search->start + i) % (search->count ? search->count : 1));
+  if (other->address == search->own || is_full(p, other))
+    return 0;
+  search->searched++;
+  search->result = port_take(p, other, PORT_RESTED);
+  return search->result != EXISTS;
+}
+
+/* Other addresses of the pool, from a random one on. All are looked at; but of those that seem to have
+ * a port left not all are searched: each is a long search when ports are short, and that is when most
+ * are asked for. */
+STEP enum insertion port_take_elsewhere(struct packet *p, __be32 own) {
+  __u32 count = usable_count(p->policy);
+  struct address_search search = {.packet = p,
+                                  .own = own,
+                                  .count = count,
+                                  .start = spread(p->random, POOL_SALT) % (count ? count : 1),
+                                  .result = EXISTS};
+
+  REPEAT(MAX_POOL, address_try, &search);
+  return (enum insertion)search.result;
 }
 
 /* The subscriber's own pool address first (paired pooling), with every wish, then with fewer; then
@@ -371,7 +408,7 @@ STEP enum insertion port_take_anywhere(struct packet *p, __be32 pool_address) {
   if (result == EXISTS && own)
     result = port_take(p, own, PORT_RESTED);
   if (result == EXISTS)
-    result = port_take_elsewhere(p, own);
+    result = port_take_elsewhere(p, pool_address);
   if (result == EXISTS && own && p->policy->timeouts.port_rest) {
     result = port_take(p, own, 0);
     if (result == INSERTED)

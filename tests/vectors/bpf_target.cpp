@@ -58,7 +58,7 @@ std::optional<decltype(Entry::value)> look_up(const tables::TableMaps &maps,
 // Of the few pool addresses that a vector has.
 void clear_hints(int map) {
   static const dp::port_hints none{};
-  for (uint32_t i = 0; i < 4 * dp::PORT_PROTOCOLS; i++)
+  for (uint32_t i = 0; i < 8 * dp::PORT_PROTOCOLS; i++)
     bpf_map_update_elem(map, &i, &none, BPF_ANY);
 }
 

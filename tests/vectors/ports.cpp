@@ -15,6 +15,12 @@ BindingState bound(Protocol protocol, uint16_t inside, uint16_t pool) {
   return binding(protocol, {neighbour6, inside}, {pool4, pool});
 }
 
+Ipv4 nth_pool4(uint8_t n) {
+  Ipv4 address = pool4;
+  address.bytes[3] = static_cast<uint8_t>(address.bytes[3] + n);
+  return address;
+}
+
 // From client6:inside, with a pool of two or three ports, this one and no other.
 Vector alike(std::string name, Protocol protocol, uint16_t low, uint16_t high, uint16_t inside,
              uint16_t expected) {
@@ -217,11 +223,69 @@ std::vector<Vector> drain_vectors() {
   };
 }
 
+// pool4 and so many behind it, with a port each. pool4 is client6's own, and has none left.
+Given own_is_full(uint8_t others, uint8_t draining) {
+  std::vector<PoolRange> pool;
+  for (uint8_t i = 0; i <= others; i++)
+    pool.push_back({nth_pool4(i), 5000, 5000, i > 0 && i <= draining});
+  return {.policy = {with_pool(pool)},
+          .bindings = {bound(UDP, 2, 5000)},
+          .subscribers = {{client6, pool4, 1}}};
+}
+
+// Chances 1 to 6 begin to search at each of the six addresses.
+Vector past_draining(uint32_t random) {
+  return {
+      .name =
+          "four addresses that drain do not hide a free one, with chance " + std::to_string(random),
+      .rfc = "RFC 6146 3.5.1.1",
+      .given = own_is_full(5, 4),
+      .random = random,
+      .in = ip6(client6, server6) / udp(1234, 53),
+      .expect = FORWARD,
+      .out = ip4(nth_pool4(5), server4).any_id() / udp(5000, 53),
+      .counts = a_new_flow,
+      .bpf = punt(dp::REASON_punt_port_search),
+  };
+}
+
+// Each flow fills one more address, and the last one finds that all are.
+Vector past_full() {
+  auto from = [](uint16_t inside) { return ip6(client6, server6) / udp(inside, 53); };
+  auto at = [](uint8_t n) { return ip4(nth_pool4(n), server4).any_id() / udp(5000, 53); };
+  Vector vector{
+      .name = "five addresses that are full do not hide a free one",
+      .rfc = "RFC 6146 3.5.1.1",
+      .given = own_is_full(6, 0),
+      .random = 5, // the search begins with pool4
+      .in = from(1001),
+      .expect = FORWARD,
+      .out = at(1),
+      .counts = a_new_flow,
+      .bpf = punt(dp::REASON_punt_port_search),
+  };
+  for (uint8_t n = 2; n <= 6; n++)
+    vector.then.push_back({.in = from(static_cast<uint16_t>(1000 + n)),
+                           .expect = FORWARD,
+                           .out = at(n),
+                           .counts = a_new_flow});
+  vector.then.push_back(
+      {.in = from(1007), .expect = drop(dp::REASON_no_port), .answer = icmp6_unreachable(3)});
+  return vector;
+}
+
+std::vector<Vector> elsewhere_vectors() {
+  std::vector<Vector> vectors{past_full()};
+  for (uint32_t chance = 1; chance <= 6; chance++)
+    vectors.push_back(past_draining(chance));
+  return vectors;
+}
+
 } // namespace
 
 std::vector<Vector> port_vectors() {
   std::vector<Vector> all;
-  for (auto some : {alike_vectors, rest_vectors, quota_vectors, drain_vectors}) {
+  for (auto some : {alike_vectors, rest_vectors, quota_vectors, drain_vectors, elsewhere_vectors}) {
     std::vector<Vector> vectors = some();
     all.insert(all.end(), vectors.begin(), vectors.end());
   }
