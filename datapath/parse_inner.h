@@ -97,6 +97,8 @@ STEP enum verdict parse_inner_ipv6(struct packet *p, __u32 start) {
                                      : parse_inner_transport(p, next, cursor, end);
 }
 
+/* Its checksum is not looked at, other than RFC 5508 REQ-3a asks: routers quote the header with the time to live that
+ * they have lowered and the sum from before, and their errors are needed (docs/rfc/5508.md). */
 STEP enum verdict parse_inner_ipv4(struct packet *p, __u32 start) {
   __u32 cursor = start, header_length, total;
   const __u8 *ip = take(p, &cursor, IPV4_HEADER);

@@ -250,6 +250,12 @@ std::vector<Vector> inside() {
                  udp(40001, 53).bad_checksum() / payload(20),
              ip6(pref64(router4), client6) / icmp6_time_exceeded() / ip6(client6, server6) /
                  udp(1234, 53).bad_checksum() / payload(20)),
+      // As of a router that has lowered the time to live and left the sum.
+      error4("an error about an IPv4 header with a wrong checksum", "RFC 5508 REQ-3a",
+             ip4(router4, pool4) / icmp4_frag_needed(1400) /
+                 ip4(pool4, server4).df().bad_checksum() / udp(40001, 53) / payload(20),
+             ip6(pref64(router4), client6) / icmp6_too_big(1420) / ip6(client6, server6) /
+                 udp(1234, 53) / payload(20)),
       error4("a datagram inside that has no checksum keeps none", "RFC 7915 4.3",
              ip4(router4, pool4) / icmp4_time_exceeded() / ip4(pool4, server4) /
                  udp(40001, 53).checksum(0) / payload(20),
