@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <map>
 #include <random>
 #include <set>
 #include <thread>
@@ -53,6 +54,12 @@ public:
   void remove(const port_key &key) {
     const auto here = view();
     buckets_delete(&here, &shape_, &pool_, &key, WORDS);
+  }
+
+  std::pair<uint32_t, uint32_t> place_of(const port_key &key) const {
+    std::pair<uint32_t, uint32_t> buckets;
+    buckets_of(&shape_, &key, WORDS, &buckets.first, &buckets.second);
+    return buckets;
   }
 
   // Of entries that somebody has.
@@ -133,6 +140,33 @@ TEST(Buckets, AFreedEntryIsTheNextOne) {
   ASSERT_TRUE(table.insert(key_of(3)));
   EXPECT_EQ(table.find(key_of(3)), first);
   EXPECT_EQ(table.find(key_of(1)), nullptr);
+}
+
+// As with the keyed hash of the other tables: who knows the secret fills two buckets and has the next key refused. Under
+// any other the same keys are like all others, and the table takes as many of them as it has room for.
+TEST(Buckets, KeysThatCollideUnderOneSecretDoNotUnderAnother) {
+  constexpr uint32_t MOST = 300, TWO_BUCKETS = 2 * BUCKET_SLOTS;
+  Table known(MOST, 1000);
+  std::vector<port_key> keys;
+  const auto wanted = known.place_of(key_of(0));
+  for (uint32_t i = 0; keys.size() < MOST; i++)
+    if (known.place_of(key_of(i)) == wanted)
+      keys.push_back(key_of(i));
+
+  for (uint32_t i = 0; i < TWO_BUCKETS; i++)
+    ASSERT_TRUE(known.insert(keys[i])) << i;
+  for (uint32_t i = TWO_BUCKETS; i < MOST; i++)
+    ASSERT_FALSE(known.insert(keys[i])) << i;
+  ASSERT_EQ(known.slots_in_use(), TWO_BUCKETS);
+
+  for (uint32_t secret = 1; secret <= 20; secret++) {
+    Table table(MOST, secret);
+    std::map<std::pair<uint32_t, uint32_t>, uint32_t> alike;
+    for (uint32_t i = 0; i < MOST; i++) {
+      ASSERT_TRUE(table.insert(keys[i])) << "secret " << secret << ", key " << i;
+      EXPECT_LE(++alike[table.place_of(keys[i])], 6U) << "secret " << secret << ", key " << i;
+    }
+  }
 }
 
 // Both insert the same keys at once, and one of them takes some out meanwhile, which changes what is free.
