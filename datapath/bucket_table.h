@@ -195,10 +195,31 @@ STEP __u64 pool_head(__u64 before, __u32 next) {
   return ((before >> 32) + 1) << 32 | next;
 }
 
+/* Index of one that was put aside, or NO_SLOT. Unlike the list it has no order to mistake: who changes the index in
+ * its place to zero has it. */
+STEP __u32 aside_take(struct table_pool *pool) {
+  for (__u32 i = 0; i < POOL_ASIDE; i++) {
+    __u32 seen = READ(pool->aside[i]);
+
+    if (seen && SWAP_IF(pool->aside[i], seen, 0))
+      return seen - 1;
+  }
+  return NO_SLOT;
+}
+
+STEP bool aside_put(struct table_pool *pool, __u32 index) {
+  for (__u32 i = 0; i < POOL_ASIDE; i++)
+    if (!READ(pool->aside[i]) && SWAP_IF(pool->aside[i], 0, index + 1))
+      return true;
+  return false;
+}
+
 /* Index of one, or NO_SLOT: there is none, or others were faster time after time. */
 STEP __u32 pool_take(const struct bucket_table *table, struct table_pool *pool, __u32 most) {
-  __u32 fresh;
+  __u32 fresh = aside_take(pool);
 
+  if (fresh != NO_SLOT)
+    return fresh;
   for (__u32 i = 0; i < POOL_TRIES; i++) {
     __u64 head = READ(pool->free);
     const struct entry_head *entry = (__u32)head ? ENTRY_AT(table, (__u32)head - 1) : NULL;
@@ -216,6 +237,8 @@ STEP __u32 pool_take(const struct bucket_table *table, struct table_pool *pool, 
   return NO_SLOT;
 }
 
+/* Where others are faster time after time it is put aside, and is the next one to be taken. It is lost, and counted,
+ * where that happens to more at once than there is room for. */
 STEP void pool_give_back(const struct bucket_table *table, struct table_pool *pool, __u32 index) {
   struct entry_head *entry = ENTRY_AT(table, index);
 
@@ -226,6 +249,8 @@ STEP void pool_give_back(const struct bucket_table *table, struct table_pool *po
     if (SWAP_IF(pool->free, head, pool_head(head, index + 1)))
       return;
   }
+  if (entry && !aside_put(pool, index))
+    ADD(pool->lost, 1);
 }
 
 /* Has the processor fetch the key's home, and goes on: what is read then need not be waited for. */

@@ -260,12 +260,16 @@ struct table_shape {
 /* Half as many slots again as there may be entries. */
 #define BUCKETS_OF(most) ((most) / 10 + 1)
 
+enum { POOL_ASIDE = 4 };
+
 /* Entries that nobody has; a line of the processor's cache for each table. */
 struct table_pool {
   __u64
       free; /* index + 1 of the one that was freed last, and above it how often this has changed */
-  __u32 fresh; /* from this one on none was ever used */
-  __u32 pad[13];
+  __u32 fresh;             /* from this one on none was ever used */
+  __u32 aside[POOL_ASIDE]; /* index + 1 of what could not be put back among the free ones; or 0 */
+  __u32 lost;              /* how many found no room there either */
+  __u32 pad[8];
 };
 DP_STATIC_ASSERT(sizeof(struct table_pool) == 64);
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 //
 // The BPF engine's tables (datapath/bucket_table.h) in this process' own memory: how much they hold, whatever the
-// keys; and that no two threads insert one key.
+// keys; that no two threads insert one key; and that entries are not lost.
 #include "datapath/native/buckets.h"
+#include "tables_buckets_beaten.h"
 
 #include <gtest/gtest.h>
 
@@ -167,6 +168,36 @@ TEST(Buckets, KeysThatCollideUnderOneSecretDoNotUnderAnother) {
       EXPECT_LE(++alike[table.place_of(keys[i])], 6U) << "secret " << secret << ", key " << i;
     }
   }
+}
+
+// More often than it tries; what then?
+TEST(Buckets, AnEntryThatCannotBePutBackIsPutAside) {
+  constexpr uint32_t MOST = 10, ALWAYS = 1'000'000;
+  std::vector<port_entry> entries(MOST);
+  table_pool pool{};
+  auto take_all = [&] {
+    std::set<uint32_t> taken;
+    for (uint32_t i; (i = beaten_take(entries.data(), MOST, &pool)) < MOST;)
+      EXPECT_TRUE(taken.insert(i).second) << i << " twice";
+    return taken;
+  };
+  auto give_back_beaten = [&](uint32_t count) {
+    beats = ALWAYS;
+    for (uint32_t i = 0; i < count; i++)
+      beaten_give_back(entries.data(), MOST, &pool, i);
+    beats = 0;
+    for (uint32_t i = count; i < MOST; i++)
+      beaten_give_back(entries.data(), MOST, &pool, i);
+  };
+  ASSERT_EQ(take_all().size(), MOST);
+  for (int round = 0; round < 3; round++) {
+    give_back_beaten(POOL_ASIDE);
+    EXPECT_EQ(pool.lost, 0U);
+    ASSERT_EQ(take_all().size(), MOST) << "round " << round;
+  }
+  give_back_beaten(POOL_ASIDE + 1);
+  EXPECT_EQ(pool.lost, 1U);
+  EXPECT_EQ(take_all().size(), MOST - 1);
 }
 
 // Both insert the same keys at once, and one of them takes some out meanwhile, which changes what is free.
