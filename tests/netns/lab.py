@@ -517,6 +517,11 @@ class Lab:
     def stop_daemon(self, how=signal.SIGTERM):
         return self.daemon.stop(how)
 
+    def resident(self):
+        """The daemon's memory, in kB."""
+        status = pathlib.Path(f"/proc/{self.daemon.pid}/status").read_text(encoding="ascii")
+        return int(status.split("VmRSS:")[1].split()[0])
+
     def viaduct(self, *args, check=True, timeout=20):
         return self.gateway.run(BIN / "viaduct", "--socket", self.socket_path, *args, check=check,
                                 timeout=timeout)
