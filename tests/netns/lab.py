@@ -492,6 +492,17 @@ class Lab:
         return ["unshare", "--mount", "sh", "-c", 'mount --bind "$1" /sys/fs/bpf && shift && exec "$@"',
                 "sh", self.bpf, *wrapper, BIN / "viaductd", "--config", self.config_path]
 
+    def preload(self, source, **environment):
+        """A wrapper for start_daemon(): a shared object made of `source`, beside this file, is loaded
+        before the program's own, to be a kernel that refuses something."""
+        file = self.folder / f"{source}.so"
+        subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", file,
+                        pathlib.Path(__file__).with_name(source), "-ldl"], check=True)
+        # a build with AddressSanitizer wants its own library first, and need not have it
+        sanitizer = "verify_asan_link_order=0:" + os.environ.get("ASAN_OPTIONS", "")
+        return ["env", f"LD_PRELOAD={file}", f"ASAN_OPTIONS={sanitizer}",
+                *(f"{name}={value}" for name, value in environment.items())]
+
     def pins(self):
         """The folders in which the BPF engine's maps are pinned."""
         folder = self.bpf / "viaduct"

@@ -6,6 +6,8 @@ packets: what is to be judged should not be rebuilt by the judge.
 """
 
 import contextlib
+import hashlib
+import os
 import select
 import socket
 import struct
@@ -64,6 +66,22 @@ class Capture:
         lost = struct.unpack("II", self._socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))[1]
         self._socket.close()
         assert lost == 0, f"the capture itself lost {lost} packets: nothing can be said from it"
+
+
+def move(source, sink, count):
+    """Sends `count` random bytes over a connection; what arrives is what was sent."""
+    data = os.urandom(count)
+    sink.settimeout(20)
+    sender = threading.Thread(target=source.sendall, args=(data,), daemon=True)
+    sender.start()
+    digest, left = hashlib.sha256(), count
+    while left > 0:
+        piece = sink.recv(min(left, 1 << 20))
+        assert piece, f"the connection ended with {left} bytes to come"
+        digest.update(piece)
+        left -= len(piece)
+    sender.join()
+    assert digest.digest() == hashlib.sha256(data).digest(), "other bytes arrived than were sent"
 
 
 def ones_sum(data):

@@ -18,7 +18,6 @@ import os
 import pathlib
 import socket
 import struct
-import subprocess
 import threading
 import time
 
@@ -161,19 +160,10 @@ def test_in_order(flows, size, count):
         assert flows.lab.counters()["fragment_held"] > held + count
 
 
-def with_shim(lab, name):
-    """The words before viaductd that load a shim into it."""
-    shim = lab.folder / f"{name}.so"
-    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", shim,
-                    pathlib.Path(__file__).with_name(f"{name}.c"), "-ldl"], check=True)
-    sanitizer = "verify_asan_link_order=0:" + os.environ.get("ASAN_OPTIONS", "")
-    return ["env", f"LD_PRELOAD={shim}", f"ASAN_OPTIONS={sanitizer}"]
-
-
 def test_in_order_when_the_other_side_falls_silent():
     """Packets wait in the queue of a slow worker meanwhile."""
     with labs.Lab() as lab:
-        flows = started(lab, nvi=TUN, wrapper=with_shim(lab, "slow_queue"))
+        flows = started(lab, nvi=TUN, wrapper=lab.preload("slow_queue.c"))
         share, late = flows.run_into_silence()
         flows.close()
         assert late == 0 and share > 0.5
@@ -183,7 +173,7 @@ def test_in_order_when_the_other_side_falls_silent():
 def test_silence_would_show_without_steering():
     """The same where the kernel refuses to be told; viaductd says so, and goes on."""
     with labs.Lab() as lab:
-        flows = started(lab, nvi=TUN, wrapper=[*with_shim(lab, "slow_queue"), "REFUSE_STEERING=1"])
+        flows = started(lab, nvi=TUN, wrapper=lab.preload("slow_queue.c", REFUSE_STEERING=1))
         assert "steering" in lab.daemon.said()
         tries = [flows.run_into_silence()]
         while tries[-1][1] == 0 and len(tries) < 8:
@@ -195,7 +185,7 @@ def test_silence_would_show_without_steering():
 def test_disorder_would_show():
     """With a viaductd that keeps every 50th packet back for a moment."""
     with labs.Lab() as lab:
-        flows = started(lab, nvi=TUN, wrapper=with_shim(lab, "swap_writes"))
+        flows = started(lab, nvi=TUN, wrapper=lab.preload("swap_writes.c"))
         for pause in (0.005, 0.02, 0.05):  # as above
             ways = flows.run(500, SMALL, pause)
             if all(share > 0.5 and late > 0 for share, late in ways):

@@ -4,15 +4,12 @@ arrives as it was sent, and the operator is told once which offloads are refused
 
 import json
 import os
-import pathlib
 import socket
-import subprocess
-import threading
 
 import pytest
 
 import lab as labs
-from packets import Connection, udp_socket
+from packets import Connection, move, udp_socket
 from test_udp_super_packets import PORT, pieces, receive, send_train
 
 BYTES = 5_000_000
@@ -21,28 +18,8 @@ BYTES = 5_000_000
 @pytest.fixture(scope="module")
 def refusing_lab():
     with labs.Lab() as lab:
-        shim = lab.folder / "refuse_super_packets.so"
-        subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", shim,
-                        pathlib.Path(__file__).with_name("refuse_super_packets.c"), "-ldl"],
-                       check=True)
-        # a build with AddressSanitizer wants its own library first, and need not have it
-        sanitizer = "verify_asan_link_order=0:" + os.environ.get("ASAN_OPTIONS", "")
-        lab.start_daemon(wrapper=["env", f"LD_PRELOAD={shim}", f"ASAN_OPTIONS={sanitizer}"])
+        lab.start_daemon(wrapper=lab.preload("refuse_super_packets.c"))
         yield lab
-
-
-def move(source, sink):
-    """BYTES over a connection; the checksums of all segments are whole, so the receiver's kernel
-    verifies them."""
-    data = os.urandom(BYTES)
-    sink.settimeout(20)
-    sender = threading.Thread(target=source.sendall, args=(data,), daemon=True)
-    sender.start()
-    got = bytearray()
-    while len(got) < BYTES:
-        got += sink.recv(1 << 20)
-    sender.join()
-    assert got == data
 
 
 def test_all_arrives(refusing_lab):
@@ -54,8 +31,9 @@ def test_all_arrives(refusing_lab):
         listener.listen()
         with Connection(lab.client, labs.embed(labs.SERVER), 7) as connection:
             server = listener.accept()[0]
-            move(connection.socket, server)
-            move(server, connection.socket)
+            # the checksums of all segments are whole, so the receiver's kernel verifies them
+            move(connection.socket, server, BYTES)
+            move(server, connection.socket, BYTES)
             server.close()
     with lab.server.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind((labs.SERVER, PORT))
