@@ -204,8 +204,10 @@ std::string status_text(const json &item) {
   if (!text(item, "dns64", "detail").empty())
     dns64 += " (" + text(item, "dns64", "detail") + ")";
   std::string offloads = list_text(item, "offloads");
-  if (const std::string refused = list_text(item, "offloads_refused"); !refused.empty())
-    offloads += " (refused: " + refused + ")";
+  if (!member(item, "offloads_missing").empty())
+    offloads += " (not given by the kernel: " + list_text(item, "offloads_missing") + ")";
+  if (!member(item, "offloads_refused").empty())
+    offloads += " (refused: " + list_text(item, "offloads_refused") + ")";
   std::string engine = text(item, "engine");
   if (engine == "bpf")
     engine += fmt::format(" ({:.2f} % of packets handed up)",

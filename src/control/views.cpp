@@ -232,6 +232,7 @@ json status_item(const Status &status) {
           {"workers", status.workers},
           {"offloads", status.offloads},
           {"offloads_refused", status.offloads_refused},
+          {"offloads_missing", status.offloads_missing},
           {"prefixes", status.prefixes},
           {"sessions", status.usage.sessions},
           {"sessions_limit", status.usage.sessions_limit},

@@ -40,6 +40,7 @@ struct Status {
   unsigned workers = 0;
   std::vector<std::string> offloads;         // in use
   std::vector<std::string> offloads_refused; // given, and refused when used
+  std::vector<std::string> offloads_missing; // not given
   std::vector<std::string> prefixes;
   tables::Usage usage;
   double handed_up = 0;    // share of packets, 0 to 1, that BPF has handed up to the workers

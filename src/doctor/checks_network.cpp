@@ -281,7 +281,8 @@ Finding check_offloads(const Facts &facts) {
       std::ranges::find(facts.daemon.offloads, "tso4") == facts.daemon.offloads.end())
     return warn("the kernel gives the interface no TCP super-packets: each segment is translated "
                 "by itself",
-                "use a kernel of Debian 12 or newer");
+                "use a kernel of Debian 12 or newer; viaductd's log says what this one answers "
+                "(offloads_missing)");
   std::string single;
   for (const PortOffloads &port : facts.network->offloads) {
     if (port.lro)

@@ -25,8 +25,9 @@ void write_daemon(Exposition &out, const control::Status &status) {
              "1 for each offload of the interface that is in use, 0 where the kernel refuses it");
   for (const auto &offload : status.offloads)
     out.sample({{"offload", offload}}, uint64_t{1});
-  for (const auto &offload : status.offloads_refused)
-    out.sample({{"offload", offload}}, uint64_t{0});
+  for (const auto *absent : {&status.offloads_refused, &status.offloads_missing})
+    for (const auto &offload : *absent)
+      out.sample({{"offload", offload}}, uint64_t{0});
 }
 
 // UDP and ICMP have one state, TCP those of RFC 6146 3.5.2.

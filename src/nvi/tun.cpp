@@ -31,16 +31,16 @@ constexpr short tun_flags = IFF_TUN | IFF_NO_PI | IFF_MULTI_QUEUE | IFF_VNET_HDR
 #define TUN_F_USO6 0x40
 #endif
 
-struct Offload {
+struct OffloadFlag {
   unsigned flag;
   std::array<const char *, 2> names;
 };
 // In the order in which they are given up, from the last: each needs those before it.
-constexpr std::array<Offload, 5> offload_list = {{{TUN_F_CSUM, {"csum", nullptr}},
-                                                  {TUN_F_TSO4, {"tso4", nullptr}},
-                                                  {TUN_F_TSO6, {"tso6", nullptr}},
-                                                  {TUN_F_TSO_ECN, {"tso_ecn", nullptr}},
-                                                  {TUN_F_USO4 | TUN_F_USO6, {"uso4", "uso6"}}}};
+constexpr std::array<OffloadFlag, 5> offload_list = {{{TUN_F_CSUM, {"csum", nullptr}},
+                                                      {TUN_F_TSO4, {"tso4", nullptr}},
+                                                      {TUN_F_TSO6, {"tso6", nullptr}},
+                                                      {TUN_F_TSO_ECN, {"tso_ecn", nullptr}},
+                                                      {TUN_F_USO4 | TUN_F_USO6, {"uso4", "uso6"}}}};
 
 Error busy(const std::string &name) {
   return error("interface {} is already in use by another viaductd or another program: stop it, or "
@@ -117,22 +117,31 @@ Result<Fd> attach(const std::string &name) {
   return fd;
 }
 
-// The most the kernel grants.
-Result<std::vector<std::string>> set_offloads(const Fd &queue, const std::string &name) {
-  for (size_t count = offload_list.size();; --count) {
+void append_names(std::vector<std::string> &names, size_t from, size_t to) {
+  for (size_t i = from; i < to; ++i)
+    for (const char *one : offload_list[i].names)
+      if (one != nullptr)
+        names.emplace_back(one);
+}
+
+// The most the kernel grants. With whatever number it refuses the others: without any of them each
+// segment is a packet of its own with its whole checksum, which a fresh interface begins with.
+Offloads set_offloads(const Fd &queue) {
+  Offloads offloads;
+  for (size_t count = offload_list.size(); count > 0; --count) {
     unsigned flags = 0;
-    std::vector<std::string> names;
-    for (size_t i = 0; i < count; ++i) {
+    for (size_t i = 0; i < count; ++i)
       flags |= offload_list[i].flag;
-      for (const char *one : offload_list[i].names)
-        if (one != nullptr)
-          names.emplace_back(one);
+    if (::ioctl(queue.get(), TUNSETOFFLOAD, static_cast<unsigned long>(flags)) == 0) {
+      append_names(offloads.given, 0, count);
+      append_names(offloads.missing, count, offload_list.size());
+      return offloads;
     }
-    if (::ioctl(queue.get(), TUNSETOFFLOAD, static_cast<unsigned long>(flags)) == 0)
-      return names;
-    if (errno != EINVAL || count == 0)
-      return system_error(fmt::format("cannot set the offloads of {}", name), errno);
+    offloads.why_missing = std::strerror(errno);
   }
+  (void)::ioctl(queue.get(), TUNSETOFFLOAD, 0UL); // what a predecessor had
+  append_names(offloads.missing, 0, offload_list.size());
+  return offloads;
 }
 
 Result<void> check_request(const std::string &name, unsigned queues) {
@@ -183,10 +192,7 @@ Result<Tun> Tun::open(const std::string &name, unsigned queues) {
   int header_size = vnet_header_size;
   if (::ioctl(first.get(), TUNSETVNETHDRSZ, &header_size) != 0)
     return system_error(fmt::format("cannot set the packet header's size of {}", name), errno);
-  auto offloads = set_offloads(first, name);
-  if (!offloads)
-    return offloads.failure();
-  tun.offloads_ = std::move(*offloads);
+  tun.offloads_ = set_offloads(first);
   if (::ioctl(first.get(), TUNSETPERSIST, 1UL) != 0)
     return system_error(fmt::format("cannot make {} persistent", name), errno);
   return tun;

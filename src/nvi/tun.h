@@ -18,6 +18,13 @@
 
 namespace viaduct::nvi {
 
+// Of "csum", "tso4", "tso6", "tso_ecn", "uso4", "uso6".
+struct Offloads {
+  std::vector<std::string> given;   // what the kernel may leave to us
+  std::vector<std::string> missing; // what it did not take
+  std::string why_missing;
+};
+
 class Tun {
 public:
   // Makes the interface or adopts the one a predecessor left. Refuses an interface of that name
@@ -39,8 +46,7 @@ public:
   // Has the kernel ask this BPF program (a socket filter) which queue a packet waits in.
   Result<void> steer(int program);
 
-  // What the kernel may leave to us: of "csum", "tso4", "tso6", "tso_ecn", "uso4", "uso6".
-  const std::vector<std::string> &offloads() const { return offloads_; }
+  const Offloads &offloads() const { return offloads_; }
 
   // The interface goes away when this Tun is destroyed (at once: the descriptors close then).
   Result<void> remove();
@@ -53,7 +59,7 @@ private:
   bool adopted_ = false;
   std::vector<Fd> queues_;
   size_t next_ = 0; // the queue that send() takes
-  std::vector<std::string> offloads_;
+  Offloads offloads_;
 };
 
 } // namespace viaduct::nvi

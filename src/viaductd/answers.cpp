@@ -53,11 +53,13 @@ control::Status Daemon::status() const {
   status.workers = workers_ ? static_cast<unsigned>(workers_->count()) : 0;
   if (workers_)
     status.offloads_refused = workers_->refused();
-  if (tun_)
+  if (tun_) {
+    status.offloads_missing = tun_->offloads().missing;
     std::ranges::remove_copy_if(
-        tun_->offloads(), std::back_inserter(status.offloads), [&](const std::string &name) {
+        tun_->offloads().given, std::back_inserter(status.offloads), [&](const std::string &name) {
           return std::ranges::find(status.offloads_refused, name) != status.offloads_refused.end();
         });
+  }
   for (const Prefix6 &prefix : config_.nat64.prefixes)
     status.prefixes.push_back(prefix.text());
   status.usage = tables_->usage();

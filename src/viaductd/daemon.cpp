@@ -118,7 +118,7 @@ Result<void> Daemon::start() {
                       {"engine", engine_.engine},
                       {"interface", config_.nvi.name},
                       {"workers", workers_->count()},
-                      {"offloads", joined(tun_->offloads())},
+                      {"offloads", joined(tun_->offloads().given)},
                       {"prefixes", joined(texts(config_.nat64.prefixes))}});
   sd_notify(0, "READY=1");
   ready_ = true;
@@ -156,6 +156,7 @@ Result<void> Daemon::start_interface() {
   if (!tun)
     return tun.failure();
   tun_.emplace(std::move(*tun));
+  warn_of_missing_offloads();
   steer();
   network_.emplace(std::move(*network));
   return {};
@@ -315,7 +316,7 @@ void Daemon::tell_direct() {
 }
 
 nvi::Workers::Settings Daemon::worker_settings(const config::Config &config) const {
-  const auto &offloads = tun_->offloads();
+  const auto &offloads = tun_->offloads().given;
   return {.spin = std::chrono::microseconds(config.nvi.spin_us),
           .gather_udp =
               config.nvi.gather_udp && std::ranges::find(offloads, "uso6") != offloads.end()};
@@ -436,6 +437,17 @@ void Daemon::warn_once() {
     warned_.push_back(sentence);
     log::warning("network", {{"detail", sentence}});
   }
+}
+
+// UDP super-packets came with Linux 6.2; everything before them every kernel has that we run on.
+void Daemon::warn_of_missing_offloads() {
+  const nvi::Offloads &offloads = tun_->offloads();
+  if (std::ranges::find(offloads.given, "tso_ecn") != offloads.given.end())
+    return;
+  log::warning("offloads_missing",
+               {{"offloads", joined(offloads.missing)},
+                {"why", offloads.why_missing},
+                {"detail", "the kernel does not give them: packets pass, more slowly"}});
 }
 
 // Each offload is refused at most once: it is not tried again.

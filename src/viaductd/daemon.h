@@ -72,6 +72,7 @@ private:
   bool interface_is_gone() const;
   void give_up();
   void warn_once();
+  void warn_of_missing_offloads();
   void warn_of_offloads();
   uint64_t sweep(const tables::Keep &keep); // how many sessions ended
   uint64_t take_over_bindings();            // likewise

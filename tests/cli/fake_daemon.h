@@ -21,6 +21,7 @@ inline control::Status fake_status(const tables::Tables &tables) {
   status.workers = 2;
   status.offloads = {"tso4", "tso6"};
   status.offloads_refused = {"uso6"};
+  status.offloads_missing = {"tso_ecn"};
   status.prefixes = {"64:ff9b::/96"};
   status.usage = tables.usage();
   status.dns64 = {"healthy", 1, "unbound answers"};

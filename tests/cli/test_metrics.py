@@ -95,6 +95,7 @@ def test_every_value(daemon):
     assert value("viaduct_workers") == 2
     assert value("viaduct_offload_enabled", offload="tso6") == 1
     assert value("viaduct_offload_enabled", offload="uso6") == 0
+    assert value("viaduct_offload_enabled", offload="tso_ecn") == 0
     assert value("viaduct_sessions_held") == 9
     assert value("viaduct_sessions_limit") == 1000000
     assert value("viaduct_bindings_held") == 9

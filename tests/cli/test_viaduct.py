@@ -95,7 +95,7 @@ def test_show_status(daemon):
         "engine": "tun",
         "interface": "nvi0",
         "workers": "2",
-        "offloads": "tso4, tso6 (refused: uso6)",
+        "offloads": "tso4, tso6 (not given by the kernel: tso_ecn) (refused: uso6)",
         "prefixes": "64:ff9b::/96",
         "sessions": "3 of 1000000",
         "bindings": "3",
