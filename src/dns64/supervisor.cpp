@@ -108,14 +108,12 @@ Result<void> Supervisor::start() {
     return !config_file ? config_file.failure() : zone_file.failure();
   config_ = std::move(*config_file);
   zone_ = std::move(*zone_file);
-  auto done = write_files(*config);
-  if (done) {
-    state_ = State::starting;
-    restarts_ = 0;
-    backoff_ = timing_.backoff_first;
-    detail_.clear();
-    done = launch();
-  }
+  show_files(*config);
+  state_ = State::starting;
+  restarts_ = 0;
+  backoff_ = timing_.backoff_first;
+  detail_.clear();
+  auto done = launch();
   if (!done)
     stop();
   return done;
@@ -147,11 +145,8 @@ Result<void> Supervisor::reload(Settings settings) {
   bool keep = child_ && same_process(settings, settings_);
   bool moved = settings.directory != settings_.directory;
   auto old_directory = settings_.directory;
-  auto old = std::exchange(settings_, std::move(settings));
-  if (auto written = write_files(*config); !written) {
-    settings_ = std::move(old);
-    return written.failure();
-  }
+  settings_ = std::move(settings);
+  show_files(*config);
   if (auto replaced = config_->replace(*config); !replaced)
     return replaced.failure();
   if (moved)
@@ -227,10 +222,15 @@ Result<void> Supervisor::run_checkconf(const Settings &settings, std::string_vie
   return error("unbound refuses the configuration: {}", all.empty() ? *end : all);
 }
 
-Result<void> Supervisor::write_files(const std::string &config) const {
-  if (auto zone = write_file(settings_.directory, ZONE_FILE, ipv4only_zone()); !zone)
-    return zone;
-  return write_file(settings_.directory, CONFIG_FILE, config);
+// For people; unbound reads what is in memory. So a full disk keeps nobody from names.
+void Supervisor::show_files(const std::string &config) const {
+  auto written = write_file(settings_.directory, ZONE_FILE, ipv4only_zone());
+  if (written)
+    written = write_file(settings_.directory, CONFIG_FILE, config);
+  if (!written)
+    log_(Severity::warning, fmt::format("{}; unbound reads its configuration from memory and runs, "
+                                        "the files in {} are not what it has",
+                                        written.failure().message, settings_.directory));
 }
 
 ChildPlan Supervisor::plan() const {

@@ -72,7 +72,7 @@ public:
 private:
   Result<std::string> checked_config(const Settings &settings) const;
   Result<void> run_checkconf(const Settings &settings, std::string_view config) const;
-  Result<void> write_files(const std::string &config) const;
+  void show_files(const std::string &config) const;
   ChildPlan plan() const;
   Result<void> launch();
   void end_child();
