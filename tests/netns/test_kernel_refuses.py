@@ -5,7 +5,6 @@ status and the doctor name what was refused; what is missing and not needed chan
 import json
 import os
 import pathlib
-import subprocess
 
 import pytest
 
@@ -14,12 +13,7 @@ import lab as labs
 
 @pytest.fixture
 def shim(bare_lab):
-    file = bare_lab.folder / "refuse_bpf.so"
-    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", file,
-                    pathlib.Path(__file__).with_name("refuse_bpf.c"), "-ldl"], check=True)
-    # a build with AddressSanitizer wants its own library first, and need not have it
-    sanitizer = "verify_asan_link_order=0:" + os.environ.get("ASAN_OPTIONS", "")
-    return lambda what: ["env", f"LD_PRELOAD={file}", f"REFUSE={what}", f"ASAN_OPTIONS={sanitizer}"]
+    return lambda what: bare_lab.preload("refuse_bpf.c", REFUSE=what)
 
 
 def doctor(lab, check):
@@ -66,6 +60,53 @@ def test_bpf_that_was_asked_for_is_no_wish(bare_lab, shim, what):
         assert words in done.stdout + done.stderr
     assert lab.pins() == []
     assert [link["ifname"] for link in lab.gateway.ip_json("link", "show")] == before
+
+
+@pytest.fixture
+def memory_group(bare_lab):
+    """A group of processes with a limit of memory, the kernel's for them included."""
+    for folder, file in ((pathlib.Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"),
+                         (pathlib.Path("/sys/fs/cgroup"), "memory.max")):
+        group = folder / f"viaduct-lab-{os.getpid()}"
+        try:
+            group.mkdir()
+        except OSError:
+            continue
+        if (group / file).exists():
+            break
+        group.rmdir()
+    else:
+        pytest.skip("no group with the memory controller can be made")
+    (group / file).write_text(str(256 << 20), encoding="ascii")
+    yield group
+    if bare_lab.daemon:
+        bare_lab.stop_daemon()
+    labs.wait_for("the group is empty", lambda: not (group / "cgroup.procs").read_text())
+    group.rmdir()
+
+
+def test_the_memory_that_it_may_have_is_too_little_for_maps(bare_lab, memory_group):
+    """As MemoryMax= in a unit, or a container's limit: since Linux 5.11 maps count there."""
+    lab = bare_lab
+    into = ["sh", "-c", 'echo $$ >"$1/cgroup.procs" && shift && exec "$@"', "sh", memory_group]
+    lab.start_daemon(wrapper=into, nvi={"engine": "auto"}, nat64={"max_sessions": 2_000_000})
+    status = lab.show("status")[0]
+    assert status["engine"] == "tun", status
+    assert "Cannot allocate memory" in status["why_not_bpf"], status
+    found = doctor(lab, "engine")
+    assert found["level"] == "warn" and "Cannot allocate memory" in found["text"], found
+    assert lab.pins() == []
+    ping(lab)
+
+
+def test_locked_memory_is_not_needed(bare_lab):
+    """What maps counted as before Linux 5.11."""
+    lab = bare_lab
+    nothing = ["prlimit", "--memlock=0:0", "setpriv", "--bounding-set=-ipc_lock,-sys_resource",
+               "--inh-caps=-ipc_lock,-sys_resource"]
+    lab.start_daemon(wrapper=nothing, nvi={"engine": "auto"})
+    assert lab.show("status")[0]["engine"] == "bpf", lab.show("status")
+    ping(lab)
 
 
 def test_the_kernels_own_types_are_not_needed(bare_lab):
