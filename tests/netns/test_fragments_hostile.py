@@ -176,6 +176,10 @@ def test_a_flood_of_identifications(nat_lab, six):
     side.send(with_identification(start, number) for number in range(20_000))
     drain(lambda: counted(nat_lab, before, "fragment_limit") > 0)
     assert counted(nat_lab, before, "fragment_limit") > 0
+    full = nat_lab.resident()
+    for _ in range(2):
+        side.send(with_identification(start, number) for number in range(20_000, 60_000))
+    assert nat_lab.resident() - full < 2000, "kB more for another 80,000"
     data = os.urandom(SIZE)
     other.send(other.pieces(data))
     assert other.heard.recv(70000) == data

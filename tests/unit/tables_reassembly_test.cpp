@@ -176,6 +176,28 @@ TEST_F(ReassemblyTest, AllSourcesTogetherMeetTheCeiling) {
   EXPECT_EQ(reassembly_expire(all_.get(), 103), 0U);
 }
 
+// Identifications are free for whoever sends: what is kept does not grow with them, what has expired
+// makes room, and the last has no less than the first had.
+TEST_F(ReassemblyTest, AMillionIdentificationsTakeNoMoreThanTheCeiling) {
+  constexpr uint32_t identifications = 1'000'000, sources = 1000, seconds = 100;
+  const Bytes data(64, 1);
+  uint64_t taken = 0, refused = 0, given_up = 0, expired = 0;
+  for (uint32_t id = 0; id < identifications; id++) {
+    const uint32_t now = 100 + id / (identifications / seconds);
+    const Result result = add(key_of(id % sources, id), data, 0, 64, false, now);
+    (result.outcome == GATHERING_FULL ? refused : taken)++;
+    given_up += result.given_up;
+    ASSERT_LE(taken - given_up, uint64_t{REASSEMBLY_DATAGRAMS}) << "after " << id;
+  }
+  expired = reassembly_expire(all_.get(), 1000);
+  EXPECT_LE(expired, uint64_t{REASSEMBLY_DATAGRAMS});
+  EXPECT_EQ(taken, given_up + expired);
+  EXPECT_EQ(taken + refused, uint64_t{identifications});
+  EXPECT_GE(taken, seconds / (timeout + 1) * uint64_t{REASSEMBLY_DATAGRAMS} * 9 / 10)
+      << "room comes back";
+  EXPECT_EQ(fill(1, 8), uint32_t{REASSEMBLY_DATAGRAMS / REASSEMBLY_SHARE});
+}
+
 TEST_F(ReassemblyTest, WhatIsTooLateIsToldByTheNextFragment) {
   const Bytes data(64, 1);
   EXPECT_EQ(add(key_of(1, 1), data, 0, 16, false, 100).given_up, 0U);
