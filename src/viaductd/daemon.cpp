@@ -30,6 +30,7 @@ constexpr unsigned MAX_WORKERS = 16;
 // Address changes come in bursts; one look at the end of each is enough.
 constexpr auto SETTLE = 100ms;
 constexpr auto SWEEP_PERIOD = 1s;
+constexpr auto PORTS_QUIET = 60s;
 
 unsigned worker_count() {
   return std::clamp(std::thread::hardware_concurrency(), 1U, MAX_WORKERS);
@@ -56,6 +57,24 @@ tables::Wish wish_of(config::Engine engine) {
 
 std::string joined(const std::vector<std::string> &words) {
   return fmt::format("{}", fmt::join(words, ","));
+}
+
+// The first few pool addresses that have no port left, or hardly one: the tables' number may be a
+// few less than there are in use.
+std::vector<std::string> full_ports(const tables::Tables &tables, const dp::policy &policy) {
+  constexpr size_t enough = 8;
+  constexpr std::array<const char *, dp::PORT_PROTOCOLS> protocols = {"tcp", "udp", "icmp"};
+  std::vector<std::string> full;
+  for (uint32_t at = 0; at < policy.pool_count && full.size() < enough; at++) {
+    const dp::pool_address &pool = policy.pool[at];
+    const dp::pool_use use = tables.pool_use(pool);
+    const uint32_t ports = pool.port_high - pool.port_low + 1U;
+    for (size_t i = 0; i < protocols.size(); i++)
+      if (use.used[i] + ports / 64 >= ports)
+        full.push_back(
+            fmt::format("{}/{}", Ipv4::from_network_order(pool.address).text(), protocols[i]));
+  }
+  return full;
 }
 
 } // namespace
@@ -335,6 +354,7 @@ Result<void> Daemon::start_metrics() {
 }
 
 Result<void> Daemon::start_timers() {
+  ports_refused_ = tables_->counters()[dp::REASON_no_port]; // a predecessor's
   auto monitor = nvi::Monitor::open();
   if (!monitor)
     return monitor.failure();
@@ -345,6 +365,7 @@ Result<void> Daemon::start_timers() {
   auto timer = loop_->timer(SWEEP_PERIOD, SWEEP_PERIOD, [this] {
     sweep({});
     warn_of_offloads();
+    warn_of_ports();
   });
   return timer ? Result<void>() : Result<void>(timer.failure());
 }
@@ -459,6 +480,21 @@ void Daemon::warn_of_offloads() {
   log::warning("offload_refused", {{"offloads", joined(refused)},
                                    {"detail", "the kernel does not take such super-packets: they "
                                               "are cut in software from now on"}});
+}
+
+// RFC 6888 REQ-11: who runs the gateway hears that ports have run out. How full each address is the
+// tables tell at a price, so it is asked only then.
+void Daemon::warn_of_ports() {
+  const uint64_t refused = tables_->counters()[dp::REASON_no_port];
+  if (refused == ports_refused_ || monotonic_ns() < ports_quiet_until_ns_)
+    return;
+  log::warning("no_port",
+               {{"refused", refused - ports_refused_},
+                {"full", joined(full_ports(*tables_, policy_))},
+                {"detail", "new flows found no free port of the pool (viaduct explain no_port, "
+                           "viaduct show pools); said at most once a minute"}});
+  ports_refused_ = refused;
+  ports_quiet_until_ns_ = monotonic_ns() + std::chrono::nanoseconds(PORTS_QUIET).count();
 }
 
 } // namespace viaduct

@@ -74,6 +74,7 @@ private:
   void warn_once();
   void warn_of_missing_offloads();
   void warn_of_offloads();
+  void warn_of_ports();
   uint64_t sweep(const tables::Keep &keep); // how many sessions ended
   uint64_t take_over_bindings();            // likewise
 
@@ -122,6 +123,8 @@ private:
   std::vector<std::string> warned_; // said already
   std::vector<nvi::DirectPorts::Port> direct_told_;
   size_t refused_offloads_ = 0; // how many of them
+  uint64_t ports_refused_ = 0;  // no_port as it was said last
+  uint64_t ports_quiet_until_ns_ = 0;
   bool change_pending_ = false;
   bool ready_ = false;
   bool leaving_ = false;                             // to a successor

@@ -2,6 +2,8 @@
 """A subscriber's sessions end at its limit, the table's at its own, a pool's ports at its ranges,
 the second address after the first: all are counted, and nobody's sessions break."""
 
+import time
+
 import lab as labs
 from packets import Connection, TcpEcho, UdpEcho, drain, udp_socket
 
@@ -43,6 +45,14 @@ def test_pool_exhausted(bare_lab):
     drain(lambda: bare_lab.counters()["no_port"] >= 5)
     assert bare_lab.counters()["no_port"] == 5
     assert bare_lab.show("pools")[0]["udp"] == 10
+    labs.wait_for("the log says so", lambda: "no_port" in bare_lab.daemon.said(), 5)
+    assert f"full={labs.POOL}/udp" in bare_lab.daemon.said()
+    for _ in range(25):  # once a minute is enough
+        for client in sockets:
+            client.sendto(b"x", (labs.embed(labs.SERVER), 5000))
+        time.sleep(0.1)
+    assert bare_lab.counters()["no_port"] > 5
+    assert bare_lab.daemon.said().count("viaduct explain no_port") == 1
     for client in sockets:
         client.close()
 
