@@ -17,6 +17,9 @@ constexpr std::array<const char *, 3> protocols = {"tcp", "udp", "icmp"};
 void write_daemon(Exposition &out, const control::Status &status) {
   out.family("viaduct_build_info", Type::gauge, "Always 1; the labels say what runs");
   out.sample({{"version", program_version}, {"engine", status.engine}}, uint64_t{1});
+  out.family("viaduct_engine_fallback", Type::gauge,
+             "1 where the kernel refused the bpf engine and engine = \"auto\" took the other");
+  out.sample({}, uint64_t{status.why_not_bpf.empty() ? 0U : 1U});
   out.family("viaduct_uptime_seconds", Type::gauge, "How long viaductd has been running");
   out.sample({}, status.uptime_seconds);
   out.family("viaduct_workers", Type::gauge, "Threads that translate packets");

@@ -20,6 +20,7 @@ import time
 
 import prometheus_client.parser
 import pytest
+import yaml
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import exposition  # noqa: E402
@@ -91,6 +92,7 @@ def test_every_value(daemon):
     families = daemon.counted()
     value = lambda name, **labels: exposition.value(families, name, **labels)  # noqa: E731
     assert value("viaduct_build_info", version=VERSION, engine="tun") == 1
+    assert value("viaduct_engine_fallback") == 0
     assert value("viaduct_uptime_seconds") == 7322
     assert value("viaduct_workers") == 2
     assert value("viaduct_offload_enabled", offload="tso6") == 1
@@ -180,7 +182,29 @@ def test_a_million_sessions_do_not_slow_a_scrape():
     daemon.stop()
 
 
-# --- the dashboard -------------------------------------------------------------------------------
+# --- the dashboard and the alerts ----------------------------------------------------------------
+
+def check_query(families, query):
+    """It asks only for metrics, labels and values that there are. Returns the metrics' names."""
+    assert query.count("(") == query.count(")") and query.count("{") == query.count("}")
+    asked = set()
+    for name, matchers in re.findall(r"(viaduct_\w+)(?:\{([^}]*)\})?", query):
+        asked.add(name)
+        assert name in families, query
+        if families[name]["type"] == "counter":
+            assert re.search(rf"(rate|increase)\({name}", query), query
+        known = {}
+        for labels in families[name]["samples"]:
+            for label, value in labels:
+                known.setdefault(label, set()).add(value)
+        for label, operator, value in re.findall(r'(\w+)(=~|!~|!=|=)"([^"]*)"', matchers):
+            if label in ("instance", "job"):
+                continue
+            assert label in known, query
+            for one in value.split("|") if "~" in operator else [value]:
+                assert one in known[label], f"{one} in {query}"
+    return asked
+
 
 def test_the_dashboard_asks_only_for_metrics_there_are(daemon):
     families = daemon.counted()
@@ -189,25 +213,44 @@ def test_the_dashboard_asks_only_for_metrics_there_are(daemon):
     queries = [target["expr"] for panel in panels for target in panel["targets"]]
     assert len(panels) >= 8 and all(panel["targets"] for panel in panels)
     assert len({panel["id"] for panel in panels}) == len(panels)
-    asked = set()
-    for query in queries:
-        assert query.count("(") == query.count(")") and query.count("{") == query.count("}")
-        for name, matchers in re.findall(r"(viaduct_\w+)(?:\{([^}]*)\})?", query):
-            asked.add(name)
-            assert name in families, query
-            if families[name]["type"] == "counter":
-                assert re.search(rf"(rate|increase)\({name}", query), query
-            known = {}
-            for labels in families[name]["samples"]:
-                for label, value in labels:
-                    known.setdefault(label, set()).add(value)
-            for label, operator, value in re.findall(r'(\w+)(=~|!=|=)"([^"]*)"', matchers):
-                if label not in ("instance", "job"):
-                    assert label in known, query
-                    if operator == "=":
-                        assert value in known[label], query
-    for name in ("viaduct_sessions", "viaduct_packets_total", "viaduct_pool_ports_used", "viaduct_dns64_state"):
+    asked = set.union(*(check_query(families, query) for query in queries))
+    for name in ("viaduct_sessions", "viaduct_packets_total", "viaduct_pool_ports_used", "viaduct_dns64_state",
+                 "viaduct_offload_enabled"):
         assert name in asked
+
+
+def test_the_alerts_ask_only_for_metrics_there_are(daemon):
+    families = daemon.counted()
+    path = TOP / "packaging/prometheus-alerts.yml"
+    rules = [rule for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
+    assert len({rule["alert"] for rule in rules}) == len(rules)
+    asked = set()
+    for rule in rules:
+        assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
+        assert re.fullmatch(r"Viaduct\w+", rule["alert"]) and re.fullmatch(r"\d+m", rule.get("for", "0m"))
+        assert rule["labels"]["severity"] in ("info", "warning", "critical")
+        assert set(rule["annotations"]) == {"summary", "description"}
+        names = check_query(families, rule["expr"])
+        asked |= names
+        labels = {label for name in names for sample in families[name]["samples"] for label, _ in sample}
+        used = re.findall(r"\$labels\.(\w+)", "".join(rule["annotations"].values()))
+        assert set(used) <= labels | {"instance", "job"}, rule["alert"]
+    assert 'up{job="viaduct"} == 0' in [rule["expr"] for rule in rules]
+    assert {"viaduct_pool_ports_used", "viaduct_packets_total", "viaduct_engine_fallback", "viaduct_dns64_state"} <= asked
+    promtool = shutil.which("promtool")
+    if promtool:
+        checked = subprocess.run([promtool, "check", "rules", path], text=True, capture_output=True)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_a_query_for_what_there_is_not_is_found(daemon):
+    families = daemon.counted()
+    good = 'rate(viaduct_packets_total{outcome="drop",reason=~"no_port|table_full"}[5m])'
+    assert check_query(families, good) == {"viaduct_packets_total"}
+    for wrong in (good.replace("table_full", "table_ful"), good.replace("_total", "_tot"), good.replace("rate", "sum"),
+                  good.replace("outcome", "result"), good.replace('"drop"', '"dropped"'), good + ")"):
+        with pytest.raises(AssertionError):
+            check_query(families, wrong)
 
 
 # --- HTTP ----------------------------------------------------------------------------------------

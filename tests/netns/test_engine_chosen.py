@@ -36,6 +36,7 @@ def test_bpf_where_it_loads(bare_lab):
     assert status["engine"] == "bpf", status
     assert status["why_not_bpf"] == ""
     assert 'engine="bpf"' in metric(bare_lab, "viaduct_build_info")[0]
+    assert metric(bare_lab, "viaduct_engine_fallback") == ["viaduct_engine_fallback 0"]
     assert doctor(bare_lab, "engine")["level"] == "ok"
     assert "of the kernel" in doctor(bare_lab, "memory")["text"]
     assert "engine=bpf" in bare_lab.daemon.said()
@@ -49,6 +50,7 @@ def test_tun_where_it_does_not(bare_lab):
     assert status["engine"] == "tun", status
     assert "Operation not permitted" in status["why_not_bpf"]
     assert 'engine="tun"' in metric(bare_lab, "viaduct_build_info")[0]
+    assert metric(bare_lab, "viaduct_engine_fallback") == ["viaduct_engine_fallback 1"]
     found = doctor(bare_lab, "engine")
     assert found["level"] == "warn" and "Operation not permitted" in found["text"], found
     assert "of the kernel" not in doctor(bare_lab, "memory")["text"]

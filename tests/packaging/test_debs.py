@@ -89,7 +89,8 @@ def test_the_gateway_has_what_it_runs():
     files = listing("viaduct")
     assert {"/usr/sbin/viaductd", "/usr/sbin/viaduct", "/lib/systemd/system/viaductd.service",
             "/usr/share/man/man5/viaduct.toml.5.gz", "/usr/share/man/man8/viaductd.8.gz",
-            "/usr/share/doc/viaduct/examples/viaduct.toml"} <= set(files)
+            "/usr/share/doc/viaduct/examples/viaduct.toml", "/usr/share/doc/viaduct/examples/prometheus-alerts.yml",
+            "/usr/share/doc/viaduct/examples/grafana-dashboard.json"} <= set(files)
     assert not [path for path in files if "agent" in path or path.startswith("/etc")]
 
 
