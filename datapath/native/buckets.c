@@ -55,3 +55,9 @@ void buckets_delete(const struct buckets_view *view, const struct table_shape *s
 
   bucket_table_delete(&table, shape, pool, key, words);
 }
+
+struct key_place buckets_place(const struct table_shape *shape, const void *key, __u32 words) {
+  struct table_place place = bucket_table_place(shape, (const __u32 *)key, words);
+
+  return (struct key_place){place.home, place.other, place.tag | SLOT_LIVE};
+}

@@ -38,6 +38,13 @@ void buckets_publish(const struct buckets_view *view, struct entry_head *entry, 
 void buckets_delete(const struct buckets_view *view, const struct table_shape *shape,
                     struct table_pool *pool, const void *key, __u32 words);
 
+/* Where a key is at home, and the word of the slot that its entry has. */
+struct key_place {
+  __u32 home, other; /* indices of buckets */
+  __u32 live;
+};
+struct key_place buckets_place(const struct table_shape *shape, const void *key, __u32 words);
+
 #ifdef __cplusplus
 } // extern "C"
 } // namespace viaduct::dp

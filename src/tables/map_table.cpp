@@ -37,10 +37,20 @@ void *MapWindow::at(size_t index) {
 
 // --- a table -------------------------------------------------------------------------------------
 
+namespace {
+
+// Who claims an entry has two buckets and some entries in hand at once: all of a table is there.
+size_t kept(size_t at_once, size_t count, Access access) {
+  return access == Access::write ? count : at_once;
+}
+
+} // namespace
+
 RawMapTable::RawMapTable(const TableMaps &maps, size_t entry, size_t key, size_t at_once,
                          Access access)
-    : shape_(maps.shape), buckets_(maps.buckets, maps.bucket_size, shape_.buckets, 1, access),
-      entries_(maps.entries, entry, shape_.most, at_once, access),
+    : shape_(maps.shape), buckets_(maps.buckets, maps.bucket_size, shape_.buckets,
+                                   kept(1, shape_.buckets, access), access),
+      entries_(maps.entries, entry, shape_.most, kept(at_once, shape_.most, access), access),
       pools_(maps.pools, sizeof(dp::table_pools), 1, 1, access), pool_(maps.pool),
       key_words_(static_cast<uint32_t>(key / sizeof(uint32_t))) {}
 
