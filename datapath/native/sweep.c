@@ -53,13 +53,14 @@ static void sweep_session(void *context, const void *key, void *value) {
   }
 }
 
+/* One that lives: the BPF engine's dead stay in their table until they are buried. */
 static bool session_exists(struct packet *p, const struct session_key *key) {
   const struct remote_tables *remote = ((struct worker *)p->target)->engine->remote;
   struct session copy;
 
   if (!remote)
     return session_find(p, key) != NULL;
-  return remote->find(remote->context, IN_SESSIONS, key, &copy) != 0;
+  return remote->find(remote->context, IN_SESSIONS, key, &copy) && copy.expires != SESSION_DEAD;
 }
 
 /* A SYN that was held long enough. Who opened the connection from the other side meanwhile has made

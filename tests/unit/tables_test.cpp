@@ -220,6 +220,37 @@ TEST_P(TablesTest, CountsWhatTheSweepCouldNotSend) {
   EXPECT_EQ(tables_->counters()[dp::REASON_syn_unanswered], 2U);
 }
 
+// Somebody has opened the connection meanwhile, and it has ended: in the same sweep.
+TEST_P(TablesTest, AnswersAHeldSynWhoseSessionHasJustEnded) {
+  make(100);
+  dp::policy policy = make_policy();
+  policy.filtering = dp::FILTER_ADDRESS;
+  policy.timeouts.tcp_transitory = 4;
+  ASSERT_TRUE(tables_->set_policy(policy));
+  BindingEnds ends{};
+  std::copy_n(test::client6.bytes.begin(), 16, ends.inside.inside.byte);
+  ends.inside.inside_port = htons(8080);
+  ends.inside.protocol = ends.outside.protocol = dp::PROTOCOL_TCP;
+  ends.outside.pool_address = test::pool4.network_order();
+  ends.outside.pool_port = htons(40001);
+  ASSERT_TRUE(tables_->bind(ends));
+  const test::Bytes from4 =
+      (test::ip4(test::server4, test::pool4) / test::tcp(80, 40001).syn()).bytes();
+  const test::Bytes from6 =
+      (test::ip6(test::client6, test::pref64(test::server4)) / test::tcp(8080, 80).syn()).bytes();
+  const auto answers = [&](uint32_t after) {
+    const uint64_t before = tables_->counters()[dp::REASON_syn_unanswered];
+    EXPECT_EQ(carry(from4), dp::REASON_syn_held);
+    EXPECT_EQ(carry(from6), dp::REASON_translated_6to4);
+    const uint64_t ended = tables_->sweep(NOW + after);
+    const uint64_t sent = tables_->counters()[dp::REASON_syn_unanswered] - before;
+    tables_->sweep(NOW + 1000); // the rest
+    return std::pair(ended, sent);
+  };
+  EXPECT_EQ(answers(3), std::pair(uint64_t{0}, uint64_t{0})) << "there is one";
+  EXPECT_EQ(answers(10), std::pair(uint64_t{1}, uint64_t{1}));
+}
+
 TEST_P(TablesTest, SweepsWhatIsNotToBeKept) {
   make(100);
   for (uint16_t to = 1; to <= 50; to++)
