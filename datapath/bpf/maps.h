@@ -27,7 +27,13 @@ struct {
 #define ADD(field, n) __sync_fetch_and_add(&(field), (n))
 #define SWAP_IF(field, old, new) (__sync_val_compare_and_swap(&(field), (old), (new)) == (old))
 
-#define PUBLISH(field, value) WRITE(field, value) /* x86 keeps stores in their order */
+/* x86 keeps stores in their order, and the compiler is to leave them in theirs. */
+#define PUBLISH(field, value)                                                                      \
+  do {                                                                                             \
+    asm volatile("" ::: "memory");                                                                 \
+    WRITE(field, value);                                                                           \
+    asm volatile("" ::: "memory");                                                                 \
+  } while (0)
 
 /* Written here alone, read by the daemon. */
 struct {
