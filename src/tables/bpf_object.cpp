@@ -57,6 +57,18 @@ Result<void> compare(const bpf_map *map, bool telling, int pinned) {
   return {};
 }
 
+// The programs take an index of a table for what the shape says, and so do we.
+Result<void> compare_shape(int pinned, uint32_t max_sessions) {
+  const uint32_t zero = 0;
+  dp::table_shape shape{};
+  if (bpf_map_lookup_elem(pinned, &zero, &shape) != 0)
+    return error("one of them, shape, cannot be read: {}", strerror(errno));
+  if (shape.most != max_sessions || shape.buckets != BUCKETS_OF(max_sessions))
+    return error("one of them, shape, is for {} entries in {} buckets, and not {} in {}",
+                 shape.most, shape.buckets, max_sessions, BUCKETS_OF(max_sessions));
+  return {};
+}
+
 void fill_with_secret(void *to, size_t size) {
   while (getrandom(to, size, 0) != static_cast<ssize_t>(size))
     ;
@@ -160,6 +172,9 @@ Result<void> BpfObject::fits(const Pins &pins, uint32_t max_sessions) {
       return error("one of them, {}, cannot be had: {}", bpf_map__name(map), strerror(errno));
     if (auto same = compare(map, map == skeleton.maps.peers, pinned.get()); !same)
       return same;
+    if (map == skeleton.maps.shape)
+      if (auto same = compare_shape(pinned.get(), max_sessions); !same)
+        return same;
   }
   return {};
 }

@@ -205,6 +205,15 @@ protected:
     close(fd);
     return count;
   }
+  static void reshape(void (*change)(dp::table_shape &)) {
+    const int fd = bpf_obj_get((folder() / "shape").c_str());
+    const uint32_t zero = 0;
+    dp::table_shape shape{};
+    ASSERT_EQ(bpf_map_lookup_elem(fd, &zero, &shape), 0);
+    change(shape);
+    ASSERT_EQ(bpf_map_update_elem(fd, &zero, &shape, BPF_ANY), 0);
+    close(fd);
+  }
   // As a predecessor does that is killed before the burial.
   static int take_the_dead() {
     const int fd = bpf_obj_get((folder() / "dead").c_str());
@@ -388,6 +397,8 @@ TEST_F(Succession, DamagedPinsBeginAnew) {
       {[] { fs::rename(folder() / "subscribers", folder() / "sessions"); },
        "sessions, has another form"},
       {[] { fs::rename(folder() / "sessions", folder() / "old"); }, "sessions, cannot be had"},
+      {[] { reshape([](dp::table_shape &shape) { shape.most++; }); }, "shape, is for 65 "},
+      {[] { reshape([](dp::table_shape &shape) { shape.buckets++; }); }, "shape, is for 64 "},
   });
   for (const auto &[damage, words] : damages) {
     start_first();
