@@ -7,6 +7,10 @@
 #include "base/address.h"
 #include "datapath/native/native.h"
 #include "tables/tables.h"
+#ifndef VIADUCT_NATIVE_ONLY
+#include "lib/buckets_consistent.h"
+#include "tables/bpf_tables.h"
+#endif
 
 #include <algorithm>
 #include <array>
@@ -70,9 +74,21 @@ inline void expect_counted(const Tables &tables, const std::vector<tables::PortR
   }
 }
 
+// The BPF engine's tables by themselves, whatever lies in them (the dead, too).
+inline void expect_whole(const Tables &tables) {
+#ifndef VIADUCT_NATIVE_ONLY
+  if (const auto *bpf = dynamic_cast<const tables::BpfTables *>(&tables)) {
+    EXPECT_EQ(test::what_is_wrong(bpf->object()), "");
+  }
+#else
+  (void)tables;
+#endif
+}
+
 // Nobody is at work: three tables that tell one story.
 // `pool`: the address of each slot; `most`: the ports that each of them has.
 inline void expect_consistent(const Tables &tables, std::span<const Ipv4> pool, uint32_t most) {
+  expect_whole(tables);
   Contents all = read_tables(tables);
   tables::Usage usage = tables.usage();
   EXPECT_EQ(all.sessions.size(), usage.sessions);
