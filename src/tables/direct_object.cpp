@@ -20,7 +20,7 @@ int prepare(Skeleton *skeleton, const BpfObject &object, const DirectOptions &op
   skeleton->rodata->nvi_index = static_cast<uint32_t>(options.nvi);
   if (options.testing) {
     skeleton->rodata->testing = 1;
-    skeleton->rodata->hops = 0;
+    skeleton->rodata->hops = options.counts_hop ? 1 : 0;
   }
   choose_secret(skeleton->rodata->secret);
   return object.share_with(skeleton->obj);

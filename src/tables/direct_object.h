@@ -17,8 +17,10 @@ namespace viaduct::tables {
 
 struct DirectOptions {
   int nvi = 0; // index of the interface whose way out their packets take
-  // Test runs: clock and chance are given, nobody is asked for a way, the hop limit stays.
+  // Test runs: clock and chance are given, nobody is asked for a way, the hop limit stays unless
+  // `counts_hop`.
   bool testing = false;
+  bool counts_hop = false;
 };
 
 class DirectObject final : public DirectPrograms {

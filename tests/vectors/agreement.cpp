@@ -3,17 +3,20 @@
 // Both engines say the same of the same history.
 //
 // A program is a policy and some hundred packets of a few hosts, in both directions: sessions are
-// made, moved, refused, closed and cleared, outlive their time and are swept; fields and bytes are
-// damaged on the way. Each packet goes through the BPF engine, in the kernel this runs on, and
-// through the native one, with the same clock and chance. Verdict, reason, bytes and the answer must
-// be equal packet by packet, also where the BPF program has handed it up and the keeper has made the
-// session; what a sweep ends and sends; counters, use of ports and all tables at the end of each
-// program.
+// made, moved, refused, closed and cleared, outlive their time and are swept; ICMP errors come about
+// them; datagrams come in fragments, out of order, twice, overlapping; fields and bytes are damaged on
+// the way. Each packet goes through the BPF engine, in the kernel this runs on, and through the native
+// one, with the same clock and chance. Verdict, reason, bytes and the answer must be equal packet by
+// packet, also where the BPF program has handed it up and the keeper has made the session; what a sweep
+// ends and sends; counters, use of ports and all tables at the end of each program. The BPF engine's
+// tables must also fit together by themselves.
 //
-//   vectors_agreement [--packets N] [--seed S] [--program P]
+//   vectors_agreement [--hook nvi|direct_tc|direct_xdp] [--packets N] [--seed S] [--program P]
 //
+// --hook: a direct port's program sees each packet first, one hop earlier.
 // A failure names its seed and program; with --program only that one runs.
 #include "engine_target.h"
+#include "lib/buckets_consistent.h"
 #include "lib/decode.h"
 #include "native_target.h"
 
@@ -24,8 +27,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fmt/format.h>
+#include <iterator>
 #include <map>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -211,6 +216,120 @@ Packet from_ipv4(Chance &chance, const std::vector<dp::port_key> &ports) {
   return header / any_load(chance, protocol, any_port(chance), port, false);
 }
 
+// --- errors ---------------------------------------------------------------------------------------
+
+using SessionRow = std::pair<dp::session_key, dp::session>;
+
+uint16_t host_order(uint16_t port) {
+  return static_cast<uint16_t>(port >> 8 | port << 8);
+}
+
+// What is quoted, often no more than the first bytes.
+Packet quoted(Chance &chance, const Packet &whole, size_t header) {
+  if (chance.one_in(3))
+    return whole;
+  return raw(whole.cut_to(header + 8 + chance.number(0, 30)).bytes());
+}
+
+// About a packet that the pool's address has sent, mostly.
+Packet error_from_ipv4(Chance &chance, const SessionRow &session) {
+  const dp::session_key &key = session.first;
+  const Ipv4 pool = Ipv4::from_network_order(key.pool_address);
+  const Ipv4 remote = Ipv4::from_network_order(key.remote_address);
+  const auto protocol = static_cast<Protocol>(key.protocol);
+  const Packet sent =
+      ip4(pool, remote).ttl(1).id(static_cast<uint16_t>(chance.any())) /
+      any_load(chance, protocol, host_order(key.pool_port), host_order(key.remote_port), false);
+  const std::vector<Icmp> errors{
+      icmp4_unreachable(static_cast<uint8_t>(chance.number(0, 16))),
+      icmp4_frag_needed(static_cast<uint16_t>(chance.number(0, 2000))), icmp4_time_exceeded(),
+      icmp4_parameter_problem(static_cast<uint8_t>(chance.number(0, 24))),
+      icmp4(static_cast<uint8_t>(chance.number(0, 20)), static_cast<uint8_t>(chance.number(0, 4)))};
+  Icmp error = chance.of(errors);
+  if (chance.one_in(32))
+    error.bad_checksum();
+  return ip4(chance.one_in(2) ? remote : router4, pool) / error / quoted(chance, sent, 20);
+}
+
+// The IPv6 host's end of it, as it was translated.
+Packet error_from_ipv6(Chance &chance, const SessionRow &session) {
+  const auto &[key, value] = session;
+  const Ipv4 server = Ipv4::from_network_order(key.remote_address);
+  const Ipv6 remote = chance.one_in(4) ? embed(own_prefix, server) : pref64(server);
+  Ipv6 inside{};
+  std::copy_n(value.inside.byte, inside.bytes.size(), inside.bytes.begin());
+  const auto protocol = static_cast<Protocol>(key.protocol);
+  const Packet sent =
+      ip6(remote, inside).hop_limit(1) /
+      any_load(chance, protocol, host_order(key.remote_port), host_order(value.inside_port), true);
+  const std::vector<Icmp> errors{
+      icmp6_unreachable(static_cast<uint8_t>(chance.number(0, 7))),
+      icmp6_too_big(chance.number(0, 2000)), icmp6_time_exceeded(),
+      icmp6_parameter_problem(static_cast<uint8_t>(chance.number(0, 2)), chance.number(0, 48)),
+      icmp6(static_cast<uint8_t>(chance.number(0, 8)), static_cast<uint8_t>(chance.number(0, 4)))};
+  Icmp error = chance.of(errors);
+  if (chance.one_in(32))
+    error.bad_checksum();
+  return ip6(chance.one_in(2) ? inside : router6, remote) / error / quoted(chance, sent, 40);
+}
+
+// --- fragments ------------------------------------------------------------------------------------
+
+// A part of a whole packet without options or extension headers, `from` and `size` of what is behind
+// its header.
+Bytes part_of(const Bytes &whole, size_t from, size_t size, bool more, uint32_t id) {
+  const bool v6 = whole[0] >> 4 == 6;
+  const size_t header = v6 ? 40 : 20;
+  Bytes part(whole.begin(), whole.begin() + static_cast<ptrdiff_t>(header));
+  const auto field = static_cast<uint16_t>(v6 ? from | more : from / 8 | (more ? 0x2000U : 0U));
+  auto put = [&](size_t at, size_t value) {
+    part[at] = static_cast<uint8_t>(value >> 8);
+    part[at + 1] = static_cast<uint8_t>(value);
+  };
+  if (v6) {
+    put(4, size + 8);
+    part.insert(part.end(), {part[6], 0, 0, 0, 0, 0, 0, 0});
+    part[6] = 44;
+    put(42, field);
+    put(46, id);
+  } else {
+    put(2, header + size);
+    put(4, id);
+    put(6, field);
+    put(10, 0);
+    put(10, static_cast<uint16_t>(~ones_sum(part)));
+  }
+  const auto data = whole.begin() + static_cast<ptrdiff_t>(header + from);
+  part.insert(part.end(), data, data + static_cast<ptrdiff_t>(size));
+  return part;
+}
+
+bool can_be_cut(const Bytes &whole) {
+  return whole.size() > 80 && (whole[0] >> 4 == 6 || whole[0] == 0x45) &&
+         (whole[0] >> 4 != 6 || whole[6] == TCP || whole[6] == UDP || whole[6] == 58);
+}
+
+// Two to four, in any order; now and then one twice, one that overlaps another, or one too few.
+std::vector<Bytes> in_fragments(Chance &chance, const Bytes &whole) {
+  const size_t length = whole.size() - (whole[0] >> 4 == 6 ? 40 : 20);
+  const uint32_t id = chance.number(1, 0xffff), count = chance.number(2, 4);
+  const size_t step = std::max<size_t>(8, length / count / 8 * 8);
+  std::vector<Bytes> parts;
+  for (size_t from = 0; from < length; from += step) {
+    size_t size = std::min(step, length - from);
+    if (chance.one_in(24)) // into the next one
+      size = std::min(size + 8, length - from);
+    parts.push_back(part_of(whole, from, size, from + size < length, id));
+  }
+  if (chance.one_in(8))
+    parts.push_back(chance.of(parts));
+  for (size_t i = parts.size(); i > 1; i--)
+    std::swap(parts[i - 1], parts[chance.number(0, static_cast<uint32_t>(i) - 1)]);
+  if (chance.one_in(8))
+    parts.pop_back();
+  return parts;
+}
+
 // Flipped, cut off, followed by something; with a network header that is right again half the time.
 void damage(Chance &chance, Bytes &bytes) {
   for (uint32_t i = chance.number(1, 3); i > 0 && !bytes.empty(); i--)
@@ -230,7 +349,8 @@ void damage(Chance &chance, Bytes &bytes) {
 
 // --- tables --------------------------------------------------------------------------------------
 
-using Rows = std::map<Bytes, Bytes>;
+// As often as they are there: a key must not be there twice.
+using Rows = std::multiset<std::pair<Bytes, Bytes>>;
 
 template <typename T> Bytes bytes_of(const T &value) {
   auto *start = reinterpret_cast<const uint8_t *>(&value);
@@ -244,7 +364,7 @@ template <typename Key, typename Value> Rows rows_of(int map) {
        more = bpf_map_get_next_key(map, &key, &key)) {
     Value value{};
     if (bpf_map_lookup_elem(map, &key, &value) == 0)
-      rows[bytes_of(key)] = bytes_of(value);
+      rows.emplace(bytes_of(key), bytes_of(value));
   }
   return rows;
 }
@@ -255,7 +375,7 @@ template <typename Entry> Rows rows_of(const tables::TableMaps &maps) {
   uint64_t cursor = 0;
   do
     cursor = table.walk(cursor, SIZE_MAX, [&](const auto &key, const auto &value) {
-      rows[bytes_of(key)] = bytes_of(value);
+      rows.emplace(bytes_of(key), bytes_of(value));
     });
   while (cursor != 0);
   return rows;
@@ -271,7 +391,7 @@ template <typename Key, typename Value, typename Dump> Rows rows_of(dp::engine *
     uint32_t count = 0;
     cursor = dump(engine, cursor, keys.data(), values.data(), limit, &count);
     for (uint32_t i = 0; i < count; i++)
-      rows[bytes_of(keys[i])] = bytes_of(values[i]);
+      rows.emplace(bytes_of(keys[i]), bytes_of(values[i]));
   } while (cursor != 0);
   return rows;
 }
@@ -279,17 +399,15 @@ template <typename Key, typename Value, typename Dump> Rows rows_of(dp::engine *
 // "" where they are equal.
 std::string table_difference(const char *name, const Rows &bpf, const Rows &native) {
   std::string text;
-  for (const auto &[key, value] : bpf) {
-    auto other = native.find(key);
-    if (other == native.end())
-      text += fmt::format("{} only of BPF: {} {}\n", name, hex(key), hex(value));
-    else if (other->second != value)
-      text += fmt::format("{} {}\n  bpf    {}\n  native {}\n", name, hex(key), hex(value),
-                          hex(other->second));
-  }
-  for (const auto &[key, value] : native)
-    if (!bpf.contains(key))
-      text += fmt::format("{} only of the native build: {} {}\n", name, hex(key), hex(value));
+  auto tell = [&](const char *whose, const Rows &some, const Rows &others) {
+    std::vector<Rows::value_type> rows;
+    std::set_difference(some.begin(), some.end(), others.begin(), others.end(),
+                        std::back_inserter(rows));
+    for (const auto &[key, value] : rows)
+      text += fmt::format("{} only of {}: {} {}\n", name, whose, hex(key), hex(value));
+  };
+  tell("BPF", bpf, native);
+  tell("the native build", native, bpf);
   return text;
 }
 
@@ -297,7 +415,7 @@ std::string table_difference(const char *name, const Rows &bpf, const Rows &nati
 
 class Run {
 public:
-  explicit Run(uint64_t seed) : seed_(seed) {}
+  Run(Hook hook, uint64_t seed) : seed_(seed), engine_(hook) {}
 
   void program(uint64_t number) {
     Chance chance(seed_ * 1'000'003 + number);
@@ -309,12 +427,14 @@ public:
       if (auto done = target->reset(tables_of(given, now)); !done)
         fail(done.failure().message);
     ports_.clear();
+    sessions_.clear();
+    parts_.clear();
     handed_up_before_ = handed_up_;
     for (unsigned i = 0; i < PACKETS_PER_PROGRAM; i++) {
       now += chance.one_in(64) ? chance.number(50, 8000) : chance.number(0, 1);
       packet(chance, now);
       if (i % 16 == 0)
-        learn_ports();
+        learn();
       if (chance.one_in(50))
         sweep(now, chance.one_in(3));
     }
@@ -327,11 +447,23 @@ public:
   uint64_t handed_up() const { return handed_up_; }
   uint64_t swept() const { return swept_; }
   uint64_t forwarded() const { return forwarded_; }
+  uint64_t gathered() const { return gathered_; }
+  uint64_t by_port() const { return by_port_; }
+  uint64_t errors() const {
+    const auto count = [&](dp::reason reason) {
+      auto found = reasons_.find(reason);
+      return found == reasons_.end() ? 0 : found->second;
+    };
+    return std::min(count(dp::REASON_translated_error_4to6),
+                    count(dp::REASON_translated_error_6to4));
+  }
 
   void report() const {
-    fmt::print("{} packets, of which {} were translated, {} answered and {} handed up; {} sessions "
-               "ended by sweeps, {} of them cleared, {} asked\n",
-               packets_, forwarded_, answered_, handed_up_, swept_, cleared_, asked_);
+    fmt::print(
+        "{} packets, of which {} were translated, {} of them put together, {} answered and {} "
+        "handed up, {} taken by the port; {} sessions ended by sweeps, {} of them cleared, {} "
+        "asked\n",
+        packets_, forwarded_, gathered_, answered_, handed_up_, by_port_, swept_, cleared_, asked_);
     for (const auto &[reason, times] : punts_)
       fmt::print("  {:8} {}\n", times, reason_name(reason));
     for (const auto &[reason, times] : reasons_)
@@ -346,9 +478,29 @@ private:
     std::exit(1);
   }
 
+  Bytes any_packet(Chance &chance) {
+    if (!parts_.empty() && !chance.one_in(3)) {
+      Bytes part = std::move(parts_.back());
+      parts_.pop_back();
+      return part;
+    }
+    if (!sessions_.empty() && chance.one_in(12)) {
+      const SessionRow &session = chance.of(sessions_);
+      return (chance.one_in(2) ? error_from_ipv4(chance, session)
+                               : error_from_ipv6(chance, session))
+          .bytes();
+    }
+    Bytes whole = (chance.one_in(2) ? from_ipv6(chance) : from_ipv4(chance, ports_)).bytes();
+    if (parts_.empty() && can_be_cut(whole) && chance.one_in(16)) {
+      parts_ = in_fragments(chance, whole);
+      return any_packet(chance);
+    }
+    return whole;
+  }
+
   void packet(Chance &chance, uint32_t now) {
     Arrival arrival;
-    arrival.packet = (chance.one_in(2) ? from_ipv6(chance) : from_ipv4(chance, ports_)).bytes();
+    arrival.packet = any_packet(chance);
     if (chance.one_in(8))
       damage(chance, arrival.packet);
     arrival.now = now;
@@ -363,6 +515,7 @@ private:
       handed_up_++;
       punts_[engine_.handed_up()]++;
     }
+    by_port_ += engine_.by_port();
     auto second = native_.run(arrival);
     for (const auto *departure : {&first, &second})
       if (!*departure || !(*departure)->trespass.empty())
@@ -382,6 +535,7 @@ private:
     if (bpf.verdict != dp::VERDICT_FORWARD)
       return;
     forwarded_++;
+    gathered_ += bpf.reassembled;
     if (bpf.packet != native.packet || bpf.pieces != native.pieces)
       fail("- bpf, + native:\n" + difference(bpf.packet, native.packet), arrival.packet);
   }
@@ -441,13 +595,20 @@ private:
     compare_tables();
   }
 
-  void learn_ports() {
+  template <typename T> static T from_bytes(const Bytes &bytes) {
+    T value;
+    std::copy(bytes.begin(), bytes.end(), reinterpret_cast<uint8_t *>(&value));
+    return value;
+  }
+
+  void learn() {
     ports_.clear();
-    for (const auto &[key, value] : native_rows<dp::port_key, dp::port>(dp::engine_dump_ports)) {
-      dp::port_key port;
-      std::copy(key.begin(), key.end(), reinterpret_cast<uint8_t *>(&port));
-      ports_.push_back(port);
-    }
+    for (const auto &[key, value] : native_rows<dp::port_key, dp::port>(dp::engine_dump_ports))
+      ports_.push_back(from_bytes<dp::port_key>(key));
+    sessions_.clear();
+    for (const auto &[key, value] :
+         native_rows<dp::session_key, dp::session>(dp::engine_dump_sessions))
+      sessions_.emplace_back(from_bytes<dp::session_key>(key), from_bytes<dp::session>(value));
   }
 
   template <typename Key, typename Value, typename Dump> Rows native_rows(Dump dump) const {
@@ -470,6 +631,8 @@ private:
                          native_rows<dp::peer_key, dp::peer>(dp::engine_dump_peers));
     if (!difference.empty())
       fail("the tables differ:\n" + difference);
+    if (std::string wrong = what_is_wrong(maps); !wrong.empty())
+      fail("the tables do not fit together:\n" + wrong);
   }
 
   void compare_counters() const {
@@ -507,7 +670,10 @@ private:
   EngineTarget engine_;
   NativeTarget native_;
   std::vector<dp::port_key> ports_;
+  std::vector<SessionRow> sessions_;
+  std::vector<Bytes> parts_; // fragments that are still to come
   uint64_t packets_ = 0, handed_up_ = 0, handed_up_before_ = 0, forwarded_ = 0, answered_ = 0;
+  uint64_t gathered_ = 0, by_port_ = 0;
   uint64_t swept_ = 0, cleared_ = 0, asked_ = 0;
   std::map<dp::reason, uint64_t> reasons_, punts_;
 };
@@ -520,13 +686,20 @@ namespace {
 int run(int argc, char **argv) {
   uint64_t packets = 1'000'000, seed = 1;
   std::optional<uint64_t> program;
+  auto hook = viaduct::test::Hook::nvi;
+  const std::map<std::string, viaduct::test::Hook> hooks{
+      {"nvi", viaduct::test::Hook::nvi},
+      {"direct_tc", viaduct::test::Hook::direct_tc},
+      {"direct_xdp", viaduct::test::Hook::direct_xdp}};
   CLI::App app("Both builds of the data path, the same packets.");
+  app.add_option("--hook", hook, "Which program sees a packet first")
+      ->transform(CLI::CheckedTransformer(hooks));
   app.add_option("--packets", packets, "How many, at least");
   app.add_option("--seed", seed, "Which");
   app.add_option("--program", program, "Only this one");
   CLI11_PARSE(app, argc, argv);
 
-  viaduct::test::Run run(seed);
+  viaduct::test::Run run(hook, seed);
   if (program)
     run.program(*program);
   else
@@ -535,8 +708,11 @@ int run(int argc, char **argv) {
   run.report();
   // Agreement about nothing would be none.
   if (!program && (run.forwarded() < packets / 5 || run.handed_up() < packets / 100 ||
-                   run.swept() < packets / 1000)) {
-    std::fprintf(stderr, "too few packets were translated or handed up, or sessions swept\n");
+                   run.swept() < packets / 1000 || run.errors() < packets / 1000 ||
+                   run.gathered() < packets / 1000 ||
+                   (hook != viaduct::test::Hook::nvi && run.by_port() < packets / 2))) {
+    std::fprintf(stderr, "too few packets were translated, put together, handed up or taken by the "
+                         "port, or sessions swept\n");
     return 1;
   }
   return 0;

@@ -111,8 +111,10 @@ int action_of(dp::verdict verdict, Hook hook) {
 
 // What BPF_PROG_TEST_RUN refuses (EINVAL) on one of the kernels we run on: these packets are the
 // native build's to show.
-std::string cannot_test_run(const Arrival &arrival) {
+std::string cannot_test_run(const Arrival &arrival, Hook hook) {
   const Bytes &packet = arrival.packet;
+  if (hook == Hook::direct_xdp && arrival.segments > 1)
+    return "XDP knows no super-packets";
   if (arrival.partial_checksum)
     return "a test run cannot say that a checksum is partial";
   if (packet.size() > LONGEST)
@@ -137,9 +139,7 @@ Result<void> fill(tables::BpfObject &object, const Tables &given) {
 }
 
 std::string BpfTarget::cannot_carry(const Arrival &arrival) const {
-  if (hook_ == Hook::direct_xdp && arrival.segments > 1)
-    return "XDP knows no super-packets";
-  return cannot_test_run(arrival);
+  return cannot_test_run(arrival, hook_);
 }
 
 std::string BpfTarget::name() const {
@@ -228,15 +228,19 @@ Result<Departure> test_run(tables::BpfObject &object, const Arrival &arrival) {
   });
 }
 
+Result<Departure> test_run(tables::DirectObject &object, Hook hook, const Arrival &arrival) {
+  const bool xdp = hook == Hook::direct_xdp;
+  object.set_test(arrival.now, arrival.random);
+  return run_program(xdp ? object.xdp() : object.tc(), hook, arrival, [&] {
+    const auto end = xdp ? object.last_xdp() : object.last_tc();
+    return Ended{end.verdict, end.reason};
+  });
+}
+
 Result<Departure> BpfTarget::run(const Arrival &arrival) {
   if (hook_ == Hook::nvi)
     return test_run(*object_, arrival);
-  const bool xdp = hook_ == Hook::direct_xdp;
-  direct_->set_test(arrival.now, arrival.random);
-  return run_program(xdp ? direct_->xdp() : direct_->tc(), hook_, arrival, [&] {
-    const auto end = xdp ? direct_->last_xdp() : direct_->last_tc();
-    return Ended{end.verdict, end.reason};
-  });
+  return test_run(*direct_, hook_, arrival);
 }
 
 Counters BpfTarget::counters() const {

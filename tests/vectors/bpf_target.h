@@ -19,10 +19,13 @@ namespace viaduct::test {
 enum class Hook { nvi, direct_tc, direct_xdp };
 
 // Why a test run of the program cannot be given such a packet; empty if it can.
-std::string cannot_test_run(const Arrival &arrival);
+std::string cannot_test_run(const Arrival &arrival, Hook hook = Hook::nvi);
 
 // One packet through the interface's program, loaded for testing.
 Result<Departure> test_run(tables::BpfObject &object, const Arrival &arrival);
+
+// The same through a direct port's program, loaded for testing.
+Result<Departure> test_run(tables::DirectObject &object, Hook hook, const Arrival &arrival);
 
 // The maps empty but for this; the policy is not written.
 Result<void> fill(tables::BpfObject &object, const Tables &given);

@@ -2,9 +2,12 @@
 //
 // The BPF engine as a whole, as a target for vectors: a packet goes to the program in the kernel, by
 // BPF_PROG_TEST_RUN; what that hands up goes through the native build, whose session step runs in the
-// kernel again (the keeper). So it must do all that the native target does.
+// kernel again (the keeper). So it must do all that the native target does. In front of that there may
+// be a direct port's program, which sees the packet one hop earlier, and leaves to nvi0 what it does not
+// take.
 #pragma once
 
+#include "bpf_target.h"
 #include "lib/runner.h"
 #include "tables/bpf_tables.h"
 
@@ -15,6 +18,8 @@ namespace viaduct::test {
 
 class EngineTarget : public Target {
 public:
+  explicit EngineTarget(Hook hook = Hook::nvi) : hook_(hook) {}
+
   std::string name() const override { return "engine"; }
   bool is_bpf() const override { return false; } // nothing is left to somebody else
   bool takes_partial_checksums() const override { return false; }
@@ -33,19 +38,26 @@ public:
 
   // Of the last packet: REASON_none where the program in the kernel took it.
   dp::reason handed_up() const { return handed_up_; }
+  // Whether a direct port's program took it.
+  bool by_port() const { return by_port_; }
 
 private:
   // By the table size that a vector wants; loading takes much longer than a vector.
   struct Loaded {
     std::unique_ptr<tables::BpfTables> tables;
-    dp::worker *worker = nullptr; // the tables'
-    Counters before{};            // of all vectors before this one
+    std::unique_ptr<tables::DirectObject> direct; // where a direct hook was wanted
+    dp::worker *worker = nullptr;                 // the tables'
+    Counters before{};                            // of all vectors before this one
     ~Loaded() { dp::worker_free(worker); }
   };
   static std::map<uint32_t, Loaded> &loaded();
+  Result<Departure> run_nvi(const Arrival &arrival);
+  Result<Departure> hand_up(const Arrival &arrival, dp::reason reason);
 
+  Hook hook_;
   Loaded *engine_ = nullptr;
   dp::reason handed_up_ = dp::REASON_none;
+  bool by_port_ = false;
   uint32_t now_ = 0;
 };
 
