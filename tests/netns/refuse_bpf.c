@@ -5,6 +5,7 @@
  *   program  the verifier does not take the program for tc, and says why
  *   maps     there is no memory for large maps
  *   btf      it knows nothing of types (BTF)
+ *   jit      it interprets programs, and none that has the kernel call back, as ours do in their loops
  *   filter   it has no filters of kind bpf (built without them)
  * The rest goes to the kernel.
  */
@@ -30,14 +31,28 @@ static int is_refused(const char *what) {
   return refused && strcmp(refused, what) == 0;
 }
 
+/* As the verifier finds it where net.core.bpf_jit_enable is 0. */
+static int calls_back(const union bpf_attr *request) {
+  const struct bpf_insn *program = (const struct bpf_insn *)(uintptr_t)request->insns;
+
+  for (uint32_t i = 0; i < request->insn_cnt; i++)
+    if (program[i].code == (BPF_LD | BPF_IMM | BPF_DW) && program[i].src_reg == BPF_PSEUDO_FUNC)
+      return 1;
+  return 0;
+}
+
+static int refuse_program(const union bpf_attr *request, const char *why, int code) {
+  if (request->log_buf && request->log_size)
+    snprintf((char *)(uintptr_t)request->log_buf, request->log_size, "%s", why);
+  return code;
+}
+
 static int refusal(long command, const union bpf_attr *request) {
   if (command == BPF_PROG_LOAD && request->prog_type == BPF_PROG_TYPE_SCHED_CLS &&
-      is_refused("program")) {
-    if (request->log_buf && request->log_size)
-      snprintf((char *)(uintptr_t)request->log_buf, request->log_size,
-               "R7 is not what it should be\n");
-    return EACCES;
-  }
+      is_refused("program"))
+    return refuse_program(request, "R7 is not what it should be\n", EACCES);
+  if (command == BPF_PROG_LOAD && is_refused("jit") && calls_back(request))
+    return refuse_program(request, "callbacks are not allowed in non-JITed programs\n", EINVAL);
   if (command == BPF_MAP_CREATE && request->max_entries > LARGE && is_refused("maps"))
     return ENOMEM;
   if (command == BPF_BTF_LOAD && is_refused("btf"))

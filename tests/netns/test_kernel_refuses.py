@@ -62,6 +62,24 @@ def test_bpf_that_was_asked_for_is_no_wish(bare_lab, shim, what):
     assert [link["ifname"] for link in lab.gateway.ip_json("link", "show")] == before
 
 
+# Most kernels are built without their interpreter, and do not take 0: the sysctl, which the machine's own
+# network namespace has, is a file that says it.
+NO_JIT = ["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /proc/sys/net/core && "
+          'echo 0 >/proc/sys/net/core/bpf_jit_enable && exec "$@"', "sh"]
+
+
+def test_programs_are_not_compiled(bare_lab, shim):
+    lab = bare_lab
+    lab.start_daemon(wrapper=[*NO_JIT, *shim("jit")], nvi={"engine": "auto"})
+    assert lab.show("status")[0]["engine"] == "tun"
+    said = lab.gateway.run(*NO_JIT, labs.BIN / "viaduct", "--socket", lab.socket_path, "doctor", "--json",
+                           lab.config_path, check=False).stdout
+    found = {item["check"]: item for item in json.loads(said)}
+    assert found["bpf"]["level"] == "warn" and "bpf_jit_enable=1" in found["bpf"]["advice"], found["bpf"]
+    assert "non-JITed" in found["engine"]["text"], found["engine"]
+    ping(lab)
+
+
 @pytest.fixture
 def memory_group(bare_lab):
     """A group of processes with a limit of memory, the kernel's for them included."""
