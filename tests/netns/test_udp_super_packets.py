@@ -61,12 +61,14 @@ def largest(packets, lengths, form):
 
 def expect_whole(lab, nvi, size, before, after):
     """One super-packet in and out; where the kernel has none single datagrams come in, of which
-    the worker may make one again."""
+    the worker may make one again. What the BPF engine's program takes is not seen going in."""
     whole = lab.offloads and "uso4" in lab.show("status")[0]["offloads"]
     got_in = largest(nvi.left, nvi.lengths["left"], before)
     got_out = largest(nvi.arrived, nvi.lengths["arrived"], after)
     longest_out = size + (48 if after == 6 else 28)
-    if whole:
+    if whole and labs.ENGINE == "bpf":
+        assert (got_in, got_out) == (0, longest_out)
+    elif whole:
         assert (got_in, got_out) == (size + (48 if before == 6 else 28), longest_out)
     else:
         assert got_in <= 1500 and 0 < got_out <= longest_out
@@ -99,12 +101,14 @@ def test_from_ipv4(train_lab, ends, size):
 
 @pytest.mark.parametrize("size", [1200, 1400])
 def test_from_ipv4_with_df_clear(train_lab, ends, size):
-    """Datagrams that IPv6 may not carry whole are fragmented, each by itself (RFC 7915 4.1)."""
+    """Datagrams that IPv6 may not carry whole are fragmented, each by itself (RFC 7915 4.1). The BPF
+    engine hands those up, and the short one at the end may overtake them."""
     server, client, seen = ends
     server.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DONT)
     data = os.urandom(size * 9 + 17)
     send_train(server, data, size, seen)
-    assert [datagram for datagram, _ in receive(client, 10)] == pieces(data, size)
+    got, sent = [datagram for datagram, _ in receive(client, 10)], pieces(data, size)
+    assert (sorted(got) == sorted(sent)) if labs.ENGINE == "bpf" else (got == sent)
 
 
 def test_nothing_was_lost_on_the_way(train_lab):
