@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Fixtures: `gateway_lab` (everything runs, offloads on and then off), `far_lab` (viaductd alone,
 routers and hosts further away, offloads on and then off), `nat_lab` (viaductd alone) and `bare_lab`
-(the test starts the daemon itself). A machine that cannot make network namespaces skips with exit
-code 77.
+(the test starts the daemon itself), both with offloads on; of a file that says OFFLOADS_OFF_TOO each
+test runs once more without them. A machine that cannot make network namespaces skips with exit code
+77.
 """
 
 import pathlib
@@ -37,6 +38,11 @@ def pytest_sessionstart(session):
     signal.alarm(SECONDS)
 
 
+def pytest_generate_tests(metafunc):
+    if getattr(metafunc.module, "OFFLOADS_OFF_TOO", False) and "bare_lab" in metafunc.fixturenames:
+        metafunc.parametrize("bare_lab", [True, False], ids=["offloads", "no-offloads"], indirect=True)
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item):
     """The logs of everything that ran go with a failure."""
@@ -68,9 +74,9 @@ def far_lab(request):
 
 
 @pytest.fixture
-def bare_lab():
+def bare_lab(request):
     """Namespaces only, a fresh one for each test."""
-    with labs.Lab() as lab:
+    with labs.Lab(offloads=getattr(request, "param", True)) as lab:
         yield lab
 
 

@@ -4,6 +4,8 @@
 import lab as labs
 from packets import Capture, drain, parse
 
+OFFLOADS_OFF_TOO = True
+
 
 def test_two_hops_each_way(nat_lab):
     with Capture(nat_lab.client, "eth0") as client, Capture(nat_lab.server, "eth0") as server:

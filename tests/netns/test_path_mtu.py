@@ -9,6 +9,8 @@ import pytest
 import lab as labs
 from packets import UdpEcho, udp_socket
 
+OFFLOADS_OFF_TOO = True
+
 IP_MTU_DISCOVER, IP_PMTUDISC_DO, IP_MTU = 10, 2, 14
 FITS = 1480 - 20 - 8
 

@@ -4,6 +4,8 @@
 import lab as labs
 from packets import Connection, TcpEcho
 
+OFFLOADS_OFF_TOO = True
+
 COUNT = 200
 
 
