@@ -148,6 +148,23 @@ TEST_F(InMemory, AFreeEntryThatIsInNoListIsNamed) {
   expect_named("entry 8 is in the list of the free ones, and in slot");
 }
 
+// How often the head of the list has changed is a number of 32 bits, which begins anew.
+TEST_F(InMemory, TheFreeListsCountMayWrap) {
+  fill(100);
+  change(buckets_, word_of(7), 0);
+  change(entries_, entry(7), ENTRY_FREE);
+  const size_t pool = maps_.pool + offsetof(dp::table_pool, free);
+  change(pools_, pool, 8);
+  change(pools_, pool + sizeof(uint32_t), UINT32_MAX);
+  ASSERT_EQ(wrong(), "");
+  MapTable<dp::port_entry> table(maps_, 1, Access::write);
+  EXPECT_TRUE(table.insert(key(1000), {}));
+  EXPECT_EQ(number(pools_, pool), 0U);
+  EXPECT_EQ(number(pools_, pool + sizeof(uint32_t)), 0U);
+  EXPECT_TRUE(table.insert(key(1001), {})) << "one that was never used";
+  EXPECT_EQ(wrong(), "");
+}
+
 TEST_F(InMemory, AKeyThatIsThereTwiceIsNamed) {
   fill(100);
   for (size_t at = sizeof(dp::entry_head); at < sizeof(dp::entry_head) + sizeof(dp::port_key);
