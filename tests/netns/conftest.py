@@ -43,6 +43,15 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("bare_lab", [True, False], ids=["offloads", "no-offloads"], indirect=True)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    """Over all labs of the file: most of them carry little."""
+    problem = labs.Carried.problem()
+    if problem:
+        print(f"\n{problem}; a test that is about such packets says may_hand_up")
+        session.exitstatus = 1
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item):
     """The logs of everything that ran go with a failure."""
