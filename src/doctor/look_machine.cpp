@@ -41,6 +41,9 @@ Result<TunDevice> look_at_tun() {
 
 // The smallest program of the kind that the engine would be: return 0. It is gone at once.
 Result<void> load_a_program(bool &unknown) {
+#ifndef __x86_64__
+  return error("the bpf engine's tables are for x86-64 only");
+#endif
   const std::array<bpf_insn, 2> program = {
       bpf_insn{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0},
       bpf_insn{.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
