@@ -57,7 +57,7 @@ DP_STATIC_ASSERT(sizeof(struct agent_record) == 56);
 
 /* Map `waiting`, in a socket whose first data packet may bring the address. */
 struct agent_waiting {
-  __u32 flag_was_set; /* another program had asked for headers before us */
+  __u32 flag_was_set; /* another program had asked for headers before us: its flag stays */
 };
 
 /* Maps `senders4`, `senders6`: whose TOA is believed. Written by the daemon. */

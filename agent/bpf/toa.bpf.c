@@ -23,12 +23,15 @@
 enum { LEVEL_TCP = 6, OPTION_SAVE_SYN = 27 };
 
 /* TCP_SAVE_SYN of a socket that listens says whether its SYNs are kept; one of a connection is what that had, and means
- * nothing. So it can tell whether we wait for a connection's first data by a flag that we have added, and most
- * connections are born with it. Socket storage would say the same, for two allocations and as many grace periods of
- * every connection without a TOA. */
-enum { NOT_WAITING = 0, WAITING = 1 };
+ * nothing. So it can tell whether we wait for a connection's first data by a flag that we have added. It is not what a
+ * connection is born with: that is 1 if we have asked for SYNs, and one that was made while we were not asked (another
+ * scope, no agent) is not waited for. Only whoever has asked for SYNs with their link headers himself has connections that
+ * are born so: their sender counts, as everybody's. Socket storage would say the same, for two allocations and as many
+ * grace periods of every connection without a TOA. */
+enum { NOT_WAITING = 0, WAITING = 2 };
 
-/* Connections that wait by a flag that another program had added before us. */
+/* Connections that wait by a flag that another program had added before us; and all, where the kernel (before 6.1) does not
+ * let a program note the above. */
 struct {
   __uint(type, BPF_MAP_TYPE_SK_STORAGE);
   __uint(map_flags, BPF_F_NO_PREALLOC);
@@ -242,26 +245,23 @@ STEP int add_packet(struct bpf_sock_ops *skops, struct toa_header *header, int o
   return outcome == TOA_FOUND ? from_ack : outcome;
 }
 
-STEP void mark(struct bpf_sock_ops *skops, int wanted) {
-  if (bpf_setsockopt(skops, LEVEL_TCP, OPTION_SAVE_SYN, &wanted, sizeof wanted) != 0)
-    count(COUNTER_storage_failed);
+STEP bool mark(struct bpf_sock_ops *skops, int wanted) {
+  return bpf_setsockopt(skops, LEVEL_TCP, OPTION_SAVE_SYN, &wanted, sizeof wanted) == 0;
 }
 
-/* A listener that has kept the SYN has handed the mark down. */
-STEP void wait_for_data(struct bpf_sock_ops *skops, struct bpf_sock *sk, bool syn_was_kept) {
+STEP void wait_for_data(struct bpf_sock_ops *skops, struct bpf_sock *sk) {
   __u32 flags = skops->bpf_sock_ops_cb_flags;
-  struct agent_waiting state = {.flag_was_set = 1};
+  struct agent_waiting state = {.flag_was_set =
+                                    (flags & BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG) != 0};
 
-  if (flags & BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG) {
-    if (!bpf_sk_storage_get(&waiting, sk, &state, BPF_SK_STORAGE_GET_F_CREATE)) {
-      count(COUNTER_storage_failed);
-      mark(skops, NOT_WAITING);
-    }
+  if ((state.flag_was_set || !mark(skops, WAITING)) &&
+      !bpf_sk_storage_get(&waiting, sk, &state, BPF_SK_STORAGE_GET_F_CREATE)) {
+    count(COUNTER_storage_failed);
+    mark(skops, NOT_WAITING);
     return;
   }
-  if (!syn_was_kept)
-    mark(skops, WAITING);
-  bpf_sock_ops_cb_flags_set(skops, flags | BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG);
+  if (!state.flag_was_set)
+    bpf_sock_ops_cb_flags_set(skops, flags | BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG);
 }
 
 STEP void connection_made(struct bpf_sock_ops *skops, struct bpf_sock *sk) {
@@ -280,7 +280,7 @@ STEP void connection_made(struct bpf_sock_ops *skops, struct bpf_sock *sk) {
     if (record.toa.multipath)
       forget_tuple(skops, sk);
     if (listed)
-      wait_for_data(skops, sk, syn_was_kept);
+      wait_for_data(skops, sk);
     else
       mark(skops, NOT_WAITING);
     return;
@@ -297,12 +297,12 @@ STEP void connection_made(struct bpf_sock_ops *skops, struct bpf_sock *sk) {
     count(COUNTER_syn_recv_sock_no_toa);
 }
 
-/* A connection with a record is not waited for, whatever it was born with. */
+/* A connection with a record is not waited for, whatever it was born with. Linux before 6.1 does not tell. */
 STEP bool is_marked(struct bpf_sock_ops *skops, struct bpf_sock *sk) {
   int found = NOT_WAITING;
 
   return bpf_getsockopt(skops, LEVEL_TCP, OPTION_SAVE_SYN, &found, sizeof found) == 0 &&
-         found != NOT_WAITING && !bpf_sk_storage_get(&connections, sk, NULL, 0);
+         found == WAITING && !bpf_sk_storage_get(&connections, sk, NULL, 0);
 }
 
 STEP void stop_waiting(struct bpf_sock_ops *skops, struct bpf_sock *sk,
@@ -315,7 +315,8 @@ STEP void stop_waiting(struct bpf_sock_ops *skops, struct bpf_sock *sk,
   mark(skops, NOT_WAITING);
 }
 
-/* Once a program may have read something, it must not be told another peer than before. */
+/* Once a program may have read something, it must not be told another peer than before. Who is listed is asked now: the
+ * list may be another than when the connection was made. */
 STEP void packet_came(struct bpf_sock_ops *skops, struct bpf_sock *sk) {
   struct agent_waiting *state = bpf_sk_storage_get(&waiting, sk, NULL, 0);
   struct agent_record record = {};
@@ -329,7 +330,7 @@ STEP void packet_came(struct bpf_sock_ops *skops, struct bpf_sock *sk) {
   if (outcome != TOA_NONE) {
     record.network_namespace = bpf_get_netns_cookie(skops);
     record.source = SOURCE_DATA;
-    record.verdict = verdict_of(outcome);
+    record.verdict = sender_is_listed(skops) ? verdict_of(outcome) : VERDICT_UNTRUSTED;
     keep(sk, &record);
     keep_by_tuple(sk, &record, outcome);
   }

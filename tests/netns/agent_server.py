@@ -2,7 +2,7 @@
 """A TCP server that tells each client who it takes him for: a line of JSON for each line it gets, with the
 address that accept() gave, those that getpeername() and getsockname() give now, and getsockopt 4096's answer.
 
-    agent_server.py ADDRESS PORT [defer] [fastopen] [mptcp]
+    agent_server.py ADDRESS PORT [defer] [fastopen] [mptcp] [syns]
 """
 
 import errno
@@ -13,6 +13,7 @@ import threading
 
 IPPROTO_MPTCP = 262
 TOA_SO_GET_LOOKUP = 4096
+TCP_SAVE_SYN, WITH_LINK_HEADER = 27, 2
 
 
 def nat64(connection, length=20):
@@ -48,6 +49,8 @@ def main():
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 5)
     if "fastopen" in wanted:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 16)
+    if "syns" in wanted:
+        listener.setsockopt(socket.IPPROTO_TCP, TCP_SAVE_SYN, WITH_LINK_HEADER)
     listener.bind((address, port))
     listener.listen(256)
     print("listens", flush=True)

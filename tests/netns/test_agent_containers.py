@@ -229,6 +229,32 @@ def test_a_flag_that_comes_later_stays(host, source, options):
     assert neighbour.seen()["flags"] & (RTO | ALL | UNKNOWN) == RTO | UNKNOWN | ALL
 
 
+@pytest.mark.parametrize("keeps", [(), ("syns",)], ids=["by-the-agent", "by-the-program"])
+@pytest.mark.parametrize("source, unseen", [(STRANGER, "ports"), (STRANGER, "no-agent"), (LISTED, "ports")])
+def test_what_was_made_unseen_is_not_believed(host, source, unseen, keeps):
+    """A connection made while its port was nobody's, or no agent there: the listener keeps SYNs all the same, and another
+    program sees to it that its headers are shown."""
+    host.start_agent()
+    port = host.start_server("0.0.0.0", *keeps)
+    neighbour = Neighbour(host, host.cgroup, RTO | ALL)
+    if unseen == "ports":
+        host.configure(ports=[1])
+        host.command("reload")
+    else:
+        assert host.stop_agent() == 0
+    connection = host.connection(port, source).open()
+    labs.wait_for("the connection is made", lambda: neighbour.seen()["connections"] == 1)
+    if unseen == "ports":
+        host.configure()
+        host.command("reload")
+    else:
+        host.start_agent()
+    told = connection.ask(toa4())
+    if source == STRANGER or not keeps:  # of a program's own SYNs docs/agent.md tells
+        assert told["peer"] == [source, connection.port]
+    assert host.counters()["late_found"] == (1 if told["peer"] == [CLIENT, PORT] else 0)
+
+
 def test_a_cgroup_that_is_not_shared(host):
     """Somebody has attached without "multi": the agent says where it cannot be, and takes nothing away."""
     neighbour = Neighbour(host, host.cgroup, how=())

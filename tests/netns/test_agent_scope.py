@@ -8,8 +8,9 @@ import struct
 import pytest
 
 import agent_udp
-from agent_lab import BACKEND, CLIENT, LISTED, PORT, AgentLab, toa4
+from agent_lab import BACKEND, CLIENT, LISTED, PORT, STRANGER, AgentLab, toa4
 from agent_udp import Flow, uoa4
+from lab import wait_for
 from test_agent_containers import Host
 
 VIRTUAL, VIRTUAL_PORT = "198.51.100.7", 443
@@ -63,6 +64,18 @@ def test_ports_change_by_reload(lab):
     lab.command("reload")
     assert held.ask()["peer"] == [CLIENT, PORT]
     assert not is_told(lab.connection(port), ack=toa4())
+
+
+def test_a_sender_that_is_not_listed_any_more(lab):
+    """The list changes between the handshake and the first data."""
+    lab.start_agent()
+    port = lab.start_server()
+    connection = lab.connection(port).open()
+    wait_for("the connection is made", lambda: lab.counters()["syn_recv_sock_no_toa"] == 1)
+    lab.configure(senders=[STRANGER])
+    lab.command("reload")
+    assert connection.ask(toa4())["peer"] == [LISTED, connection.port]
+    assert lab.counters()["untrusted_sender"] == 1
 
 
 def test_only_listeners_of_the_agents_network_namespace():
