@@ -4,7 +4,8 @@
  *
  *   a program listens      keep SYNs for us
  *   a connection is made   the option in its SYN and in the packet that completed the handshake; if there is
- *                          none and the sender may add some, look at headers until the first data has come
+ *                          none, look at headers until the first data has come, whoever sends: a stranger's option
+ *                          is not believed, and shown
  *   its first data         the last chance
  *   accept, getpeername    the client instead of the load balancer
  *   getsockname            where asked for: the address that the client had asked for, if the option has it
@@ -267,26 +268,22 @@ STEP void wait_for_data(struct bpf_sock_ops *skops, struct bpf_sock *sk) {
 STEP void connection_made(struct bpf_sock_ops *skops, struct bpf_sock *sk) {
   struct agent_record record = {};
   struct toa_header header = {};
-  bool syn_was_kept = read_syn(skops, &header), listed, kept;
-  int outcome = syn_was_kept ? find(&header, &record.toa) : TOA_NONE;
+  int outcome = read_syn(skops, &header) ? find(&header, &record.toa) : TOA_NONE;
+  bool kept;
 
   if (outcome != TOA_NONE)
     record.source = SOURCE_SYN;
   if (!is_plain(skops))
     outcome = add_packet(skops, &header, outcome, &record);
-  listed = sender_is_listed(skops);
   if (outcome == TOA_NONE) {
     count(COUNTER_syn_recv_sock_no_toa);
     if (record.toa.multipath)
       forget_tuple(skops, sk);
-    if (listed)
-      wait_for_data(skops, sk);
-    else
-      mark(skops, NOT_WAITING);
+    wait_for_data(skops, sk);
     return;
   }
   record.network_namespace = bpf_get_netns_cookie(skops);
-  record.verdict = listed ? verdict_of(outcome) : VERDICT_UNTRUSTED;
+  record.verdict = sender_is_listed(skops) ? verdict_of(outcome) : VERDICT_UNTRUSTED;
   keep_by_tuple(sk, &record, outcome);
   kept = keep(sk, &record);
   if (!kept)

@@ -132,8 +132,7 @@ def test_stranger_is_not_believed(agent_lab, request, port, source, option, wher
     connection, told = ask(agent_lab, request.getfixturevalue(port), source, **{where: option})
     shown = "::ffff:" + source if port == "port6" and ":" not in source else source
     assert told["peer"] == told["accepted"] == [shown, connection.port]
-    if where != "data":  # nobody looks at a stranger's data
-        assert agent_lab.counters()["untrusted_sender"] == before + 1
+    assert agent_lab.counters()["untrusted_sender"] == before + 1
 
 
 def test_later_data_changes_nothing(agent_lab, port4):
@@ -147,14 +146,17 @@ def test_later_data_changes_nothing(agent_lab, port4):
 
 def test_connections_are_shown(agent_lab, port4):
     held = [agent_lab.connection(port4).open(ack=toa4("203.0.113.77")),
-            agent_lab.connection(port4, STRANGER).open(syn=toa4("203.0.113.78"))]
-    for connection in held:
-        connection.ask()
+            agent_lab.connection(port4, STRANGER).open(syn=toa4("203.0.113.78")),
+            agent_lab.connection(port4, STRANGER).open()]
+    for connection, data in zip(held, (b"", b"", toa4("203.0.113.79"))):
+        connection.ask(data)
     shown = {item["peer"]: item for item in agent_lab.show("connections")}
     good = shown[f"{LISTED}:{held[0].port}"]
     assert (good["client"], good["carried_by"], good["kind"]) == (f"203.0.113.77:{PORT}", "ack", "254/8")
     assert good["believed"] is True and good["state"] == "established"
-    bad = shown[f"{STRANGER}:{held[1].port}"]
-    assert bad["believed"] is False and "senders" in bad["why_not"]
+    for connection, carrier in zip(held[1:], ("syn", "data")):
+        bad = shown[f"{STRANGER}:{connection.port}"]
+        assert bad["believed"] is False and "senders" in bad["why_not"]
+        assert bad["carried_by"] == carrier
     for connection in held:
         connection.close()
