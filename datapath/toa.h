@@ -222,7 +222,23 @@ TOA_STEP int toa_read(const __u8 *at, struct toa *found) {
   return 1;
 }
 
-/* Not "this host", not several hosts, and a port that can be. */
+/* Not "this network", not a host's own loopback, not several hosts (RFC 6890 2.2.2, RFC 1112 4). */
+TOA_STEP int toa_client4_can_be(const __u8 *byte) {
+  return byte[0] != 0 && byte[0] != 127 && byte[0] < 224;
+}
+
+/* The same of IPv6 (RFC 4291 2.4): not ::, ::1 or ff00::/8; of ::ffff:a.b.c.d what IPv4 says. */
+TOA_STEP int toa_client6_can_be(const struct address *client) {
+  const __u8 *byte = client->byte;
+
+  if ((client->word[0] | client->word[1]) != 0)
+    return byte[0] != 0xff;
+  if ((byte[8] | byte[9]) == 0 && (byte[10] & byte[11]) == 0xff)
+    return toa_client4_can_be(byte + 12);
+  return (client->word[2] | byte[12] | byte[13] | byte[14]) != 0 || byte[15] > 1;
+}
+
+/* An address that a client can have, and a port. */
 TOA_STEP int toa_plausible(const struct toa *found) {
   const struct address *client = &found->client;
   int with_port = found->length != TOA_LENGTH_CDN4 && found->length != TOA_LENGTH_CDN6;
@@ -230,9 +246,8 @@ TOA_STEP int toa_plausible(const struct toa *found) {
   if (with_port && found->client_port == 0)
     return 0;
   if (found->family == 6)
-    return client->byte[0] != 0xff &&
-           (client->word[0] | client->word[1] | client->word[2] | client->word[3]) != 0;
-  return client->byte[0] != 0 && client->byte[0] < 224;
+    return toa_client6_can_be(client);
+  return toa_client4_can_be(client->byte);
 }
 
 TOA_STEP int toa_same(const struct toa *one, const struct toa *other) {

@@ -34,6 +34,19 @@ std::optional<std::vector<Option>> cut(const uint8_t *at, const uint8_t *end) {
   return options;
 }
 
+// Of an IPv6 address that is written as an IPv4 one, that one counts.
+bool can_be_a_client(const std::vector<uint8_t> &address) {
+  static const std::vector<uint8_t> unspecified(16),
+      mapped = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+  std::vector<uint8_t> loopback(16);
+  loopback[15] = 1;
+  if (address.size() == 16 && std::equal(mapped.begin(), mapped.end(), address.begin()))
+    return can_be_a_client({address.begin() + 12, address.end()});
+  if (address.size() == 16)
+    return address != unspecified && address != loopback && address[0] != 0xff;
+  return address[0] != 0 && address[0] != 127 && address[0] < 224;
+}
+
 // Address and port as one string of bytes: nothing where no client can have them.
 std::optional<std::vector<uint8_t>> meaning(const Option &option) {
   bool port = option.size() % 4 == 0;
@@ -47,9 +60,7 @@ std::optional<std::vector<uint8_t>> meaning(const Option &option) {
   size_t begin = port ? 4 : 3;
   size_t length = option.size() >= 19 ? 16 : 4;
   std::vector<uint8_t> address(option.begin() + long(begin), option.begin() + long(begin + length));
-  bool zero = std::all_of(address.begin(), address.end(), [](uint8_t b) { return b == 0; });
-  bool bad = length == 16 ? zero || address[0] == 0xff : address[0] == 0 || address[0] >= 224;
-  if (bad)
+  if (!can_be_a_client(address))
     return std::nullopt;
   bytes.insert(bytes.end(), address.begin(), address.end());
   return bytes;

@@ -91,6 +91,11 @@ DOUBTFUL = [
     ("contradicting", toa4() * 4 + toa4("203.0.113.10")),  # 40 full bytes
     ("implausible", toa4("0.0.0.0")),
     ("implausible", toa4("255.255.255.255")),
+    ("implausible", toa4("127.0.0.1")),
+    ("implausible", toa6("::1")),
+    ("implausible", toa6("::ffff:127.0.0.1")),
+    ("implausible", toa6("::ffff:224.0.0.1")),
+    ("implausible", toa6("::ffff:0.0.0.1")),
     ("implausible", toa4(port=0)),
 ]
 

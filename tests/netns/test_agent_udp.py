@@ -142,6 +142,7 @@ DOUBTFUL = [
     ("uoa_implausible", uoa4("0.0.0.0")),
     ("uoa_implausible", uoa4("255.255.255.255")),
     ("uoa_implausible", uoa4("224.0.0.1")),
+    ("uoa_implausible", uoa4("127.0.0.1")),
 ]
 
 

@@ -36,6 +36,11 @@ Bytes operator+(Bytes front, const Bytes &back) {
   return front;
 }
 
+// ::ffff:a.b.c.d
+Bytes mapped(const Bytes &address) {
+  return Bytes{254, 20, 0x30, 0x39} + Bytes(10, 0) + Bytes{0xff, 0xff} + address;
+}
+
 toa_kinds every_kind() {
   toa_kinds kinds{};
   kinds.lengths[254] = 1U << 8 | 1U << 16 | 1U << 20;
@@ -96,6 +101,11 @@ TEST(Toa, IsFound) {
       {"port 63881, not in a SYN", FAST_OPEN_PORT, "203.0.113.9:63881"},
       {"port 63881 of a kind that is no experiment's", Bytes{200, 8, 0xf9, 0x89, 203, 0, 113, 9},
        "203.0.113.9:63881", SYN},
+      {"beside loopback", {254, 8, 0x30, 0x39, 128, 0, 0, 1}, "128.0.0.1:12345"},
+      {"below loopback", {254, 8, 0x30, 0x39, 126, 255, 255, 255}, "126.255.255.255:12345"},
+      {"beside IPv6's loopback", Bytes{254, 20, 0x30, 0x39} + Bytes(15, 0) + Bytes{2},
+       "[::2]:12345"},
+      {"IPv4 in IPv6", mapped({203, 0, 113, 9}), "[::ffff:203.0.113.9]:12345"},
       {"what is behind the end does not count", TOA4 + Bytes{0, 254, 99, 1}, "203.0.113.9:12345"},
   };
   for (const auto &value : cases) {
@@ -151,6 +161,14 @@ TEST(Toa, IsNotBelieved) {
       {"broadcast", {254, 8, 1, 1, 255, 255, 255, 255}, TOA_IMPLAUSIBLE},
       {"IPv6 unspecified", Bytes{254, 20, 1, 1} + Bytes(16, 0), TOA_IMPLAUSIBLE},
       {"IPv6 multicast", Bytes{254, 20, 1, 1, 0xff, 2} + Bytes(14, 1), TOA_IMPLAUSIBLE},
+      {"loopback", {254, 8, 1, 1, 127, 0, 0, 1}, TOA_IMPLAUSIBLE},
+      {"loopback's last", {254, 8, 1, 1, 127, 255, 255, 255}, TOA_IMPLAUSIBLE},
+      {"loopback, without a port", {28, 7, 1, 127, 0, 0, 1}, TOA_IMPLAUSIBLE},
+      {"IPv6 loopback", Bytes{254, 20, 1, 1} + Bytes(15, 0) + Bytes{1}, TOA_IMPLAUSIBLE},
+      {"this network in IPv6", mapped({0, 0, 0, 1}), TOA_IMPLAUSIBLE},
+      {"loopback in IPv6", mapped({127, 0, 0, 1}), TOA_IMPLAUSIBLE},
+      {"multicast in IPv6", mapped({224, 0, 0, 1}), TOA_IMPLAUSIBLE},
+      {"broadcast in IPv6", mapped({255, 255, 255, 255}), TOA_IMPLAUSIBLE},
       {"a SYN with the number of Fast Open for a port", FAST_OPEN_PORT, TOA_AMBIGUOUS, SYN},
       {"the same, of two kinds", Bytes{200, 8, 0xf9, 0x89, 203, 0, 113, 9} + FAST_OPEN_PORT,
        TOA_AMBIGUOUS, SYN},
