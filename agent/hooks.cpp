@@ -52,6 +52,12 @@ Result<void> set_trie(int map, const std::vector<Key> &wanted, const char *what)
   return {};
 }
 
+bool is_inside(const dp::agent_scope &scope, const dp::agent_tuple &tuple) {
+  unsigned port = tuple.local_port_host;
+  return (scope.all_ports != 0 || (scope.ports[port / 64] >> (port % 64) & 1) != 0) &&
+         (scope.network_namespace == 0 || scope.network_namespace == tuple.network_namespace);
+}
+
 } // namespace
 
 Result<std::unique_ptr<Hooks>> Hooks::start(const Config &config) {
@@ -222,7 +228,24 @@ Result<void> Hooks::set_scope(const Config &config) {
           bpf_map_update_elem(bpf_map__fd(skeleton_->maps.scope), &zero, scope.get(), BPF_ANY);
       code < 0)
     return system_error("cannot set the listeners", -code);
+  forget_outside(*scope);
   return {};
+}
+
+// MPTCP connections are known by addresses and ports. Where nobody looks any more nobody forgets an
+// old one when a new one has the same, and the program must not be told the old one's client.
+void Hooks::forget_outside(const dp::agent_scope &scope) {
+  int map = bpf_map__fd(skeleton_->maps.by_tuple);
+  std::vector<dp::agent_tuple> outside;
+  dp::agent_tuple key{};
+  // A key that goes meanwhile makes the walk begin anew: there is an end to that, too.
+  uint32_t left = 2 * dp::AGENT_MAX_MPTCP;
+  for (const dp::agent_tuple *before = nullptr;
+       left > 0 && bpf_map_get_next_key(map, before, &key) == 0; before = &key, left--)
+    if (!is_inside(scope, key))
+      outside.push_back(key);
+  for (const dp::agent_tuple &each : outside)
+    bpf_map_delete_elem(map, &each);
 }
 
 Result<void> Hooks::apply(const Config &config) {

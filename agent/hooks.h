@@ -64,6 +64,7 @@ private:
   Result<void> set_senders(const Config &config);
   Result<void> set_kinds(const Config &config);
   Result<void> set_scope(const Config &config);
+  void forget_outside(const dp::agent_scope &scope);
   Result<void> serve_getsockname(bool wanted);
 
   Cgroup cgroup_;

@@ -10,8 +10,9 @@ import pytest
 import agent_udp
 from agent_lab import BACKEND, CLIENT, LISTED, PORT, STRANGER, AgentLab, toa4
 from agent_udp import Flow, uoa4
-from lab import wait_for
+from lab import LabError, wait_for
 from test_agent_containers import Host
+from test_agent_handshakes import mptcp_open
 
 VIRTUAL, VIRTUAL_PORT = "198.51.100.7", 443
 
@@ -64,6 +65,29 @@ def test_ports_change_by_reload(lab):
     lab.command("reload")
     assert held.ask()["peer"] == [CLIENT, PORT]
     assert not is_told(lab.connection(port), ack=toa4())
+
+
+def test_mptcp_is_forgotten_where_nobody_looks_any_more(lab):
+    """The same addresses and ports again, while the listener is out of scope: the first one's client is not told."""
+    lab.start_agent(ports=[1])
+    try:
+        port = lab.start_server("0.0.0.0", "mptcp")
+        other = lab.start_server("0.0.0.0", "mptcp")
+    except LabError as problem:
+        pytest.skip(f"no MPTCP here: {problem}")
+    lab.configure()
+    lab.command("reload")
+    held, held_data = mptcp_open(lab, other, toa4())
+    assert held.ask(held_data)["peer"] == [CLIENT, PORT]
+    first, data = mptcp_open(lab, port, toa4())
+    assert first.ask(data)["peer"] == [CLIENT, PORT]
+    first.close()
+    lab.configure(ports=[other])
+    lab.command("reload")
+    again, data = mptcp_open(lab, port, b"", first.port)
+    told = again.ask(data)
+    assert told["peer"] == told["accepted"] == [LISTED, first.port]
+    assert held.ask(held_data)["peer"] == [CLIENT, PORT]
 
 
 def test_a_sender_that_is_not_listed_any_more(lab):
