@@ -51,17 +51,18 @@ def test_fast_open(lab):
 KEY = bytes(range(8))
 
 
-def mptcp_open(lab, port, option, number=None):
-    """A client that speaks MPTCP (RFC 8684 3.1): its handshake, with the TOA on the third packet."""
+def mptcp_open(lab, port, option, number=None, ahead=(b"", b"")):
+    """A client that speaks MPTCP (RFC 8684 3.1): its handshake, with the TOA on the third packet; `ahead` of MPTCP's
+    option in the SYN and there."""
     connection = lab.connection(port)
     if number:
         connection.port, connection.sequence = number, 5000000
-    connection.open(syn=bytes([30, 4, 0x01, 0x01]), bare_ack=False)
+    connection.open(syn=ahead[0] + bytes([30, 4, 0x01, 0x01]), bare_ack=False)
     options = connection.syn_ack[20:(connection.syn_ack[12] >> 4) * 4]
     at = options.find(bytes([30, 12]))
     assert at >= 0, "the server does not speak MPTCP"
     keys = KEY + options[at + 4:at + 12]
-    connection.send(ACK, bytes([30, 20, 0x01, 0x01]) + keys + option)
+    connection.send(ACK, ahead[1] + bytes([30, 20, 0x01, 0x01]) + keys + option)
     return connection, bytes([30, 22, 0x01, 0x01]) + keys + b"\x00\x01\x01\x01"
 
 
@@ -83,6 +84,31 @@ def test_mptcp(lab):
     plain = lab.connection(port)
     plain.port, plain.sequence = connection.port, 9000000
     assert plain.open().ask()["peer"] == [LISTED, connection.port]
+
+
+NEVER = bytes([254, 4, 0, 0])  # a length that no TOA has
+
+
+@pytest.mark.parametrize("where", ["both", "ack"])
+def test_mptcp_behind_what_cannot_be_walked(lab, where):
+    """The kernel finds its option behind one that stops us. With `both`, nothing says that this is MPTCP: what the same
+    addresses and ports had before is forgotten all the same."""
+    try:
+        port = lab.start_server("0.0.0.0", "mptcp")
+    except LabError as problem:
+        pytest.skip(f"no MPTCP here: {problem}")
+    first, data_option = mptcp_open(lab, port, toa4())
+    assert first.ask(data_option)["peer"] == [CLIENT, PORT]
+    first.close()
+    before = lab.counters()
+    again, data_option = mptcp_open(lab, port, b"", first.port, ahead=(NEVER if where == "both" else b"", NEVER))
+    told = again.ask(data_option)
+    again.close()
+    assert told["peer"] == told["accepted"] == [LISTED, first.port]
+    assert told["nat64"] == "EINVAL"
+    after = lab.counters()
+    assert after["malformed"] == before["malformed"] + 1
+    assert (after["mptcp_fallback"] > before["mptcp_fallback"]) == (where == "ack")
 
 
 def test_plain_client_of_an_mptcp_server(lab):
