@@ -19,7 +19,7 @@
  * One doubt is the kinds' own: 253 and 254 belong to experiments (RFC 6994) that tell themselves apart by
  * the two bytes behind the length, which here are the port. Port 63881 is the number of TCP Fast Open
  * (0xF989), whose option of 8 or 20 bytes is a cookie. Only a SYN can carry that one: what a SYN says with
- * that port is not believed, what later packets say is.
+ * that port is not believed unless a later packet says the same, and what later packets alone say is.
  *
  * The walk looks at each byte by its index and counts down those that an option has used up: verifiers take
  * that, where a pointer that moves by a length costs them a million steps.

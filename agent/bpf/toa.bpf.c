@@ -226,7 +226,9 @@ STEP void listening_begins(struct bpf_sock_ops *skops) {
   bpf_setsockopt(skops, LEVEL_TCP, OPTION_SAVE_SYN, &one, sizeof one);
 }
 
-/* What a packet with options says beside the SYN: if both have one of ours, both must say the same. */
+/* What a packet with options says beside the SYN: if both have one of ours, both must say the same. That a SYN's may be a
+ * Fast Open cookie does not matter then: no cookie says what a later TOA says. It does where they differ, and not only for
+ * the cookie: a client that may choose port 63881 must not make room for a TOA of his own behind it. */
 STEP int add_packet(struct bpf_sock_ops *skops, struct toa_header *header, int outcome,
                     struct agent_record *record) {
   struct toa in_ack = {};
@@ -241,8 +243,11 @@ STEP int add_packet(struct bpf_sock_ops *skops, struct toa_header *header, int o
     record->source = SOURCE_ACK;
     return from_ack;
   }
-  if (outcome == TOA_FOUND && from_ack == TOA_FOUND)
-    return toa_same(&in_ack, &record->toa) ? TOA_FOUND : TOA_CONTRADICTS;
+  if (from_ack == TOA_FOUND && (outcome == TOA_FOUND || outcome == TOA_AMBIGUOUS) &&
+      toa_same(&in_ack, &record->toa))
+    return TOA_FOUND;
+  if (from_ack == TOA_FOUND && outcome == TOA_FOUND)
+    return TOA_CONTRADICTS;
   return outcome == TOA_FOUND ? from_ack : outcome;
 }
 

@@ -150,7 +150,7 @@ Planned Plan::connection(uint64_t number) const {
   planned.way = mix_.mixed ? static_cast<Way>(number / forms.size() % ways)
                            : (mix_.with_toa ? Way::ack : Way::none);
   uint16_t client_port = client_port_of(number);
-  if (client_port == fast_open && (planned.way == Way::syn || planned.way == Way::syn_ack))
+  if (client_port == fast_open && planned.way == Way::syn)
     planned.way = Way::ambiguous;
   bool strange = is_stranger(planned.way);
   if (form.six)

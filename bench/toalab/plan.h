@@ -24,7 +24,7 @@ enum class Way : uint8_t {
   stranger_syn,
   stranger_ack,
   contradicting,
-  ambiguous, // port 63881 in a SYN: may be a Fast Open cookie
+  ambiguous, // port 63881 in a SYN alone: may be a Fast Open cookie
 };
 constexpr std::array<const char *, 10> way_names = {
     "none",     "syn",          "ack",          "data",          "syn_ack",

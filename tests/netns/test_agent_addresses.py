@@ -127,6 +127,16 @@ def test_port_63881_is_a_cookie_in_a_syn_only(agent_lab, port4):
     assert told["peer"] == [CLIENT, 63881]
 
 
+@pytest.mark.parametrize("options", [{"ack": toa4("203.0.113.10", 63881)}, {"ack": toa4()}, {"ack": toa6(port=63881)},
+                                     {"data": toa4(port=63881)}],
+                         ids=["address", "port", "family", "data"])
+def test_port_63881_is_no_way_in(agent_lab, port4, options):
+    """Who may choose his port may have made the SYN's TOA one in doubt: another one behind it is not taken instead."""
+    connection, told = ask(agent_lab, port4, syn=toa4(port=63881), **options)
+    assert told["peer"] == told["accepted"] == [LISTED, connection.port]
+    assert told["nat64"] == "EINVAL"
+
+
 @pytest.mark.parametrize("port, source, option", [("port4", STRANGER, toa4()),
                                                   ("port6", STRANGER, toa4()),
                                                   ("port6", STRANGER6, toa6())],
