@@ -57,8 +57,10 @@ DP_STATIC_ASSERT(sizeof(struct agent_record) == 56);
 
 /* Map `waiting`, in a socket whose first data packet may bring the address. */
 struct agent_waiting {
-  __u32 flag_was_set; /* another program had asked for headers before us: its flag stays */
+  __u16 flag_was_set; /* another program had asked for headers before us: its flag stays */
+  __u16 data_in_syn;  /* bytes, of TCP Fast Open */
 };
+DP_STATIC_ASSERT(sizeof(struct agent_waiting) == 4);
 
 /* Maps `senders4`, `senders6`: whose TOA is believed. Written by the daemon. */
 struct agent_sender4 {

@@ -31,8 +31,8 @@ enum { LEVEL_TCP = 6, OPTION_SAVE_SYN = 27 };
  * grace periods of every connection without a TOA. */
 enum { NOT_WAITING = 0, WAITING = 2 };
 
-/* Connections that wait by a flag that another program had added before us; and all, where the kernel (before 6.1) does not
- * let a program note the above. */
+/* Connections that wait by a flag that another program had added before us, or for more than the first data because that came
+ * with the SYN; and all, where the kernel (before 6.1) does not let a program note the above. */
 struct {
   __uint(type, BPF_MAP_TYPE_SK_STORAGE);
   __uint(map_flags, BPF_F_NO_PREALLOC);
@@ -255,12 +255,21 @@ STEP bool mark(struct bpf_sock_ops *skops, int wanted) {
   return bpf_setsockopt(skops, LEVEL_TCP, OPTION_SAVE_SYN, &wanted, sizeof wanted) == 0;
 }
 
+/* TCP Fast Open makes the connection with the SYN and its data, before the packet that would complete the handshake: of that
+ * one the kernel shows no header, of the data behind it does. */
+STEP __u16 data_in_syn(struct bpf_sock_ops *skops) {
+  if (!(skops->skb_tcp_flags & TOA_FLAG_SYN))
+    return 0;
+  return (__u16)(skops->skb_len - header_length(skops));
+}
+
 STEP void wait_for_data(struct bpf_sock_ops *skops, struct bpf_sock *sk) {
   __u32 flags = skops->bpf_sock_ops_cb_flags;
   struct agent_waiting state = {.flag_was_set =
-                                    (flags & BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG) != 0};
+                                    (flags & BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG) != 0,
+                                .data_in_syn = data_in_syn(skops)};
 
-  if ((state.flag_was_set || !mark(skops, WAITING)) &&
+  if ((state.flag_was_set || state.data_in_syn || !mark(skops, WAITING)) &&
       !bpf_sk_storage_get(&waiting, sk, &state, BPF_SK_STORAGE_GET_F_CREATE)) {
     count(COUNTER_storage_failed);
     mark(skops, NOT_WAITING);
@@ -317,17 +326,19 @@ STEP void stop_waiting(struct bpf_sock_ops *skops, struct bpf_sock *sk,
   mark(skops, NOT_WAITING);
 }
 
-/* Once a program may have read something, it must not be told another peer than before. Who is listed is asked now: the
- * list may be another than when the connection was made. */
+/* Once a program may have read something, it must not be told another peer than before; but for what Fast Open brings, after
+ * which the sender's first packet with a TOA may be to come. Who is listed is asked now: the list may be another than when
+ * the connection was made. */
 STEP void packet_came(struct bpf_sock_ops *skops, struct bpf_sock *sk) {
   struct agent_waiting *state = bpf_sk_storage_get(&waiting, sk, NULL, 0);
   struct agent_record record = {};
   struct toa_header header;
+  __u64 in_syn = state ? state->data_in_syn : 0;
   int outcome = TOA_NONE;
 
   if (!state && !is_marked(skops, sk))
     return;
-  if (skops->bytes_received == 0 && !is_plain(skops))
+  if (skops->bytes_received <= in_syn && !is_plain(skops))
     outcome = find_in_packet(skops, &header, &record.toa);
   if (outcome != TOA_NONE) {
     record.network_namespace = bpf_get_netns_cookie(skops);
@@ -336,7 +347,8 @@ STEP void packet_came(struct bpf_sock_ops *skops, struct bpf_sock *sk) {
     keep(sk, &record);
     keep_by_tuple(sk, &record, outcome);
   }
-  if (outcome != TOA_NONE || skops->bytes_received > 0 || skops->skb_len > header_length(skops))
+  if (outcome != TOA_NONE || skops->bytes_received > in_syn ||
+      skops->skb_len > header_length(skops))
     stop_waiting(skops, sk, state);
 }
 

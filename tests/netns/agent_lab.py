@@ -161,6 +161,10 @@ class Connection:
     def ask(self, options=b"", seconds=10):
         """Who the server takes us for."""
         self.send(ACK | PSH, options, b"?")
+        return self.told(seconds)
+
+    def told(self, seconds=10):
+        """The server's next line."""
         answer = b""
         while not answer.endswith(b"\n"):
             packet = self.receive(seconds)

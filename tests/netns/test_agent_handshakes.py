@@ -48,6 +48,27 @@ def test_fast_open(lab):
     assert told["accepted"] == told["peer"] == [CLIENT, PORT]
 
 
+def fast_open(lab, port, data=b"?"):
+    connection = lab.connection(port)
+    connection.send(SYN, b"\x02\x04\x05\xb4", data)
+    answer = connection.receive()
+    assert answer and answer[0] & SYN
+    connection.acknowledged = answer[1] + 1
+    assert connection.told()["peer"] == [LISTED, connection.port]
+    return connection
+
+
+def test_fast_open_and_more_data(lab):
+    """The first data behind that of the SYN is the last chance."""
+    lab.backend.sysctl("net/ipv4/tcp_fastopen", 0x203)
+    port = lab.start_server("0.0.0.0", "fastopen")
+    told = fast_open(lab, port, b"?" * 500).ask(toa4())
+    assert (told["peer"], lab.counters()["late_found"] > 0) == ([CLIENT, PORT], True)
+    connection = fast_open(lab, port, b"?" * 500)
+    for option in (b"", toa4(), toa4()):
+        assert connection.ask(option)["peer"] == [LISTED, connection.port]
+
+
 KEY = bytes(range(8))
 
 

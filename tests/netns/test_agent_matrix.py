@@ -84,10 +84,10 @@ class DeferAccept(Plain):
 
 
 class FastOpen(Plain):
-    """The connection is made by the SYN, with data that the program may have read when more comes."""
+    """The connection is made by the SYN, with data that the program has read when more comes."""
 
     server = ("fastopen",)
-    lost = ("ack", "data", "ack+data")
+    lost = ("ack",)  # the kernel does not show that packet's header
 
     def prepare(self, lab):
         super().prepare(lab)
@@ -104,8 +104,11 @@ class FastOpen(Plain):
                 break
         connection.acknowledged = answer[1] + 1
         connection.send(ACK, ack)
-        first = connection.ask(data)  # its own line is the SYN's
-        return first
+        connection.told()  # for the SYN's data
+        return connection.ask(data)
+
+    def accepted_late(self, way):
+        return "data" in way
 
 
 class Multipath(Plain):
