@@ -54,8 +54,9 @@ std::string listeners_text(const json &item) {
   return cli::text(item, "network_namespace") == "own" ? all + " of this network namespace" : all;
 }
 
-std::string served(const json &item, const char *name, const char *why_not) {
-  std::string text = cli::member(item, name) == true ? "served" : "not served";
+std::string served(const json &item, const char *name, const char *why_not,
+                   const char *yes = "served") {
+  std::string text = cli::member(item, name) == true ? yes : "not served";
   if (std::string why = cli::text(item, why_not); !why.empty())
     text += " (" + why + ")";
   return text;
@@ -82,8 +83,7 @@ std::string status_text(const json &item) {
       {"senders", list_text(item, "senders")},
       {"kinds", list_text(item, "kinds")},
       {"listeners", listeners_text(item)},
-      {"getsockname",
-       cli::member(item, "getsockname") == true ? "the virtual address" : "not served"},
+      {"getsockname", served(item, "getsockname", "why_no_getsockname", "the virtual address")},
       {"getsockopt", served(item, "getsockopt", "why_no_getsockopt")},
       {"udp", served(item, "udp", "why_no_udp")},
       {"uoa getsockopt", served(item, "uoa_getsockopt", "why_no_uoa_getsockopt")},

@@ -153,7 +153,11 @@ Result<std::unique_ptr<metrics::HttpServer>> Daemon::metrics_of(const Config &co
   });
 }
 
-void Daemon::warn_of_udp() const {
+void Daemon::warn_of_what_is_missing() const {
+  if (!hooks_->why_no_getsockname().empty())
+    log::warning("no_getsockname", {{"error", hooks_->why_no_getsockname()}});
+  if (!hooks_->why_no_getsockopt().empty())
+    log::warning("no_getsockopt", {{"error", hooks_->why_no_getsockopt()}});
   if (!hooks_->why_no_udp().empty())
     log::warning("no_udp", {{"error", hooks_->why_no_udp()}});
   if (!hooks_->why_no_uoa_getsockopt().empty())
@@ -163,9 +167,7 @@ void Daemon::warn_of_udp() const {
 void Daemon::warn() const {
   for (const std::string &sentence : warnings(config_))
     log::warning("configuration", {{"detail", sentence}});
-  if (!hooks_->why_no_getsockopt().empty())
-    log::warning("no_getsockopt", {{"error", hooks_->why_no_getsockopt()}});
-  warn_of_udp();
+  warn_of_what_is_missing();
   if (hooks_->lost_layout())
     log::warning("connections_lost",
                  {{"detail", "a predecessor of another version had connections that this one "
@@ -216,7 +218,7 @@ Result<void> Daemon::reload() {
     return done;
   }
   config_ = next;
-  warn_of_udp();
+  warn_of_what_is_missing();
   look_at_ports();
   for (const std::string &sentence : warnings(config_))
     log::warning("configuration", {{"detail", sentence}});
@@ -225,27 +227,29 @@ Result<void> Daemon::reload() {
 }
 
 json Daemon::status() const {
-  return {{"version", program_version},
-          {"pid", getpid()},
-          {"uptime_seconds", static_cast<uint64_t>(uptime())},
-          {"configuration", config_path_},
-          {"cgroup", hooks_->cgroup()},
-          {"senders", sender_texts(config_)},
-          {"kinds", kind_texts(config_)},
-          {"getsockname", config_.getsockname},
-          {"ports", config_.ports},
-          {"network_namespace", config_.own_network_namespace ? "own" : "any"},
-          {"getsockopt", config_.nat64_getsockopt && hooks_->why_no_getsockopt().empty()},
-          {"why_no_getsockopt", hooks_->why_no_getsockopt()},
-          {"udp", config_.udp && hooks_->why_no_udp().empty()},
-          {"why_no_udp", hooks_->why_no_udp()},
-          {"uoa_getsockopt", config_.udp && config_.uoa_getsockopt &&
-                                 hooks_->why_no_udp().empty() &&
-                                 hooks_->why_no_uoa_getsockopt().empty()},
-          {"why_no_uoa_getsockopt", hooks_->why_no_uoa_getsockopt()},
-          {"udp_ports", port_items(hooks_->ports())},
-          {"adopted", hooks_->adopted()},
-          {"older_listeners", still_there(older_, listeners_now())}};
+  json item = {{"version", program_version},
+               {"pid", getpid()},
+               {"uptime_seconds", static_cast<uint64_t>(uptime())},
+               {"configuration", config_path_},
+               {"cgroup", hooks_->cgroup()},
+               {"senders", sender_texts(config_)},
+               {"kinds", kind_texts(config_)},
+               {"getsockname", config_.getsockname && hooks_->why_no_getsockname().empty()},
+               {"why_no_getsockname", hooks_->why_no_getsockname()},
+               {"ports", config_.ports},
+               {"network_namespace", config_.own_network_namespace ? "own" : "any"},
+               {"getsockopt", config_.nat64_getsockopt && hooks_->why_no_getsockopt().empty()},
+               {"why_no_getsockopt", hooks_->why_no_getsockopt()},
+               {"udp", config_.udp && hooks_->why_no_udp().empty()},
+               {"why_no_udp", hooks_->why_no_udp()},
+               {"uoa_getsockopt", config_.udp && config_.uoa_getsockopt &&
+                                      hooks_->why_no_udp().empty() &&
+                                      hooks_->why_no_uoa_getsockopt().empty()},
+               {"why_no_uoa_getsockopt", hooks_->why_no_uoa_getsockopt()},
+               {"udp_ports", port_items(hooks_->ports())},
+               {"adopted", hooks_->adopted()}};
+  item["older_listeners"] = still_there(older_, listeners_now());
+  return item;
 }
 
 Result<std::unique_ptr<control::Answer>> Daemon::answer(const std::string &command) {

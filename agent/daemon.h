@@ -40,7 +40,7 @@ private:
   nlohmann::json status() const;
   Result<std::unique_ptr<metrics::HttpServer>> metrics_of(const Config &config);
   void warn() const;
-  void warn_of_udp() const;
+  void warn_of_what_is_missing() const;
   double uptime() const;
 
   std::string config_path_;

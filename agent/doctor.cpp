@@ -92,6 +92,25 @@ Finding program(const char *check, const Result<void> &loaded, const char *witho
   return {check, Level::fail, loaded.failure().message, without};
 }
 
+// What the agent may be told to do without. What it has met itself goes before what we find.
+Finding optional(const char *check, const json &status, const Result<void> &loaded,
+                 const char *without) {
+  auto told = status.find(fmt::format("why_no_{}", check));
+  std::string why = told != status.end() && told->is_string() ? told->get<std::string>() : "";
+  bool wanted = !why.empty() || cli::member(status, check) == true;
+  if (!why.empty())
+    return {check, Level::fail, why, without};
+  if (!loaded && wanted)
+    return {check, Level::fail, loaded.failure().message, without};
+  if (!loaded)
+    return {check, status.is_object() ? Level::ok : Level::warn,
+            (status.is_object() ? "not asked for, and the kernel does not take it: "
+                                : "the kernel does not take it: ") +
+                loaded.failure().message,
+            without};
+  return {check, Level::ok, "the kernel takes it", ""};
+}
+
 // The rest of UDP goes on without it.
 Finding uoa_getsockopt(const json &status) {
   auto loaded = probe_uoa_getsockopt();
@@ -156,8 +175,13 @@ int doctor(const Options &options) {
     findings.push_back(udp_ports(status));
   }
   findings.push_back(program("hooks", probe_hooks(), "nothing works without it: a newer kernel"));
-  findings.push_back(program("getsockopt", probe_getsockopt(), "getsockopt 4096 is not served"));
-  findings.push_back(program("udp", probe_udp(), "UOA is ignored, programs see the load balancer"));
+  if (status.is_object()) // the programs are among the hooks'; whether they are attached, it knows
+    findings.push_back(
+        optional("getsockname", status, {}, "getsockname gives the socket's own address"));
+  findings.push_back(
+      optional("getsockopt", status, probe_getsockopt(), "getsockopt 4096 is not served"));
+  findings.push_back(
+      optional("udp", status, probe_udp(), "UOA is ignored, programs see the load balancer"));
   findings.push_back(uoa_getsockopt(status));
   findings.push_back(program("view", probe_view(), "show connections does not work"));
   findings.push_back(cgroups());

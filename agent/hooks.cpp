@@ -83,11 +83,7 @@ Result<std::unique_ptr<Hooks>> Hooks::start(const Config &config) {
     return done.failure();
   if (auto done = hooks->attach_all(); !done)
     return done.failure();
-  if (auto done = hooks->serve_getsockname(config.getsockname); !done)
-    return done.failure();
-  if (auto done = hooks->serve_getsockopt(config.nat64_getsockopt); !done)
-    hooks->why_no_getsockopt_ = done.failure().message;
-  hooks->serve_udp(config);
+  hooks->serve_what_may_be_missing(config);
   hooks->leaving_ = false;
   return hooks;
 }
@@ -255,15 +251,17 @@ Result<void> Hooks::apply(const Config &config) {
     return done;
   if (auto done = set_scope(config); !done)
     return done;
-  if (auto done = serve_getsockname(config.getsockname); !done)
-    return done;
-  why_no_getsockopt_.clear();
-  if (auto done = serve_getsockopt(config.nat64_getsockopt); !done) {
-    why_no_getsockopt_ = done.failure().message;
-    return done;
-  }
-  serve_udp(config);
+  serve_what_may_be_missing(config);
   return {};
+}
+
+// Not every kernel has these hooks: a start and a reload go on without.
+void Hooks::serve_what_may_be_missing(const Config &config) {
+  auto named = serve_getsockname(config.getsockname);
+  why_no_getsockname_ = named ? "" : named.failure().message;
+  auto asked = serve_getsockopt(config.nat64_getsockopt);
+  why_no_getsockopt_ = asked ? "" : asked.failure().message;
+  serve_udp(config);
 }
 
 // TOA goes on without it.

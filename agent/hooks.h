@@ -42,8 +42,9 @@ public:
   const std::string &cgroup() const { return cgroup_.path(); }
   bool adopted() const { return adopted_; }         // a predecessor's connections are known
   bool lost_layout() const { return lost_layout_; } // they were of another layout
+  // What this kernel does not have; the rest works. Empty: served, or not wanted.
+  const std::string &why_no_getsockname() const { return why_no_getsockname_; }
   const std::string &why_no_getsockopt() const { return why_no_getsockopt_; }
-
   const std::string &why_no_udp() const { return why_no_udp_; }
   const std::string &why_no_uoa_getsockopt() const { return why_no_uoa_getsockopt_; }
 
@@ -59,6 +60,7 @@ private:
   explicit Hooks(Cgroup cgroup) : cgroup_(std::move(cgroup)) {}
   Result<void> load();
   Result<void> attach_all();
+  void serve_what_may_be_missing(const Config &config);
   Result<void> serve_getsockopt(bool wanted);
   void serve_udp(const Config &config);
   Result<void> set_senders(const Config &config);
@@ -75,6 +77,7 @@ private:
   bpf_link *getsockopt_link_ = nullptr;
   std::array<bpf_link *, 2> getsockname_links_{};
   std::unique_ptr<Udp> udp_;
+  std::string why_no_getsockname_;
   std::string why_no_getsockopt_;
   std::string why_no_udp_;
   std::string why_no_uoa_getsockopt_;

@@ -187,6 +187,7 @@ class AgentLab:
         self.processes = []
         self.namespaces = []
         self.agent = None
+        self.wrapper = []  # what goes before each command of the agent's
         self.cgroup = None
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="viaduct-agent-lab-"))
         self.folder.chmod(0o755)
@@ -254,7 +255,7 @@ class AgentLab:
 
     def _agent_command(self, *words):
         script = f"mount --bind {self.bpf} /sys/fs/bpf && exec \"$@\""
-        return self.backend.command(["unshare", "--mount", "sh", "-c", script, "sh",
+        return self.backend.command(["unshare", "--mount", "sh", "-c", script, "sh", *self.wrapper,
                                      BIN / "viaduct-agent", *words])
 
     def start_agent(self, control=None, **agent):
@@ -275,11 +276,20 @@ class AgentLab:
 
         labs.wait_for("viaduct-agent answers", ready, 180)
 
+    def refuse(self, what):
+        """From now on the agent's commands run on a kernel that lacks something: `what` of refuse_bpf.c."""
+        file = self.folder / "refuse_bpf.so"
+        if not file.exists():
+            subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", file, HERE / "refuse_bpf.c", "-ldl"], check=True)
+        # a build with AddressSanitizer wants its own library first, and need not have it
+        sanitizer = "verify_asan_link_order=0:" + os.environ.get("ASAN_OPTIONS", "")
+        self.wrapper = ["env", f"LD_PRELOAD={file}", f"REFUSE={what}", f"ASAN_OPTIONS={sanitizer}"]
+
     def stop_agent(self, how=signal.SIGTERM):
         return self.agent.stop(how)
 
     def command(self, *words, check=True):
-        return self.backend.run(BIN / "viaduct-agent", "--socket", self.socket_path, *words,
+        return self.backend.run(*self.wrapper, BIN / "viaduct-agent", "--socket", self.socket_path, *words,
                                 check=check)
 
     def show(self, what):

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * For test_kernel_refuses.py: a kernel that refuses one thing that the BPF engine needs. Loaded into
- * viaductd (LD_PRELOAD); REFUSE says what:
+ * For test_kernel_refuses.py and test_agent_kernel_refuses.py: a kernel that refuses one thing that the BPF engine
+ * or the agent needs. Loaded into viaductd or viaduct-agent (LD_PRELOAD); REFUSE says what:
  *   program  the verifier does not take the program for tc, and says why
  *   maps     there is no memory for large maps
  *   btf      it knows nothing of types (BTF)
  *   jit      it interprets programs, and none that has the kernel call back, as ours do in their loops
  *   filter   it has no filters of kind bpf (built without them)
+ *   sockopt  no programs at getsockopt
+ *   skb      none at a cgroup's packets
+ *   iter     none that walk what the kernel has
+ *   sockname none can be attached at getsockname
  * The rest goes to the kernel.
  */
 #define _GNU_SOURCE
@@ -47,12 +51,26 @@ static int refuse_program(const union bpf_attr *request, const char *why, int co
   return code;
 }
 
-static int refusal(long command, const union bpf_attr *request) {
-  if (command == BPF_PROG_LOAD && request->prog_type == BPF_PROG_TYPE_SCHED_CLS &&
-      is_refused("program"))
+static int refused_program(const union bpf_attr *request) {
+  if (request->prog_type == BPF_PROG_TYPE_SCHED_CLS && is_refused("program"))
     return refuse_program(request, "R7 is not what it should be\n", EACCES);
-  if (command == BPF_PROG_LOAD && is_refused("jit") && calls_back(request))
+  if (is_refused("jit") && calls_back(request))
     return refuse_program(request, "callbacks are not allowed in non-JITed programs\n", EINVAL);
+  if (request->prog_type == BPF_PROG_TYPE_CGROUP_SOCKOPT && is_refused("sockopt"))
+    return EINVAL;
+  if (request->prog_type == BPF_PROG_TYPE_CGROUP_SKB && is_refused("skb"))
+    return EINVAL;
+  if (request->expected_attach_type == BPF_TRACE_ITER && is_refused("iter"))
+    return EINVAL;
+  return 0;
+}
+
+static int refusal(long command, const union bpf_attr *request) {
+  if (command == BPF_PROG_LOAD)
+    return refused_program(request);
+  if (command == BPF_LINK_CREATE &&
+      request->link_create.attach_type == BPF_CGROUP_INET6_GETSOCKNAME && is_refused("sockname"))
+    return EINVAL;
   if (command == BPF_MAP_CREATE && request->max_entries > LARGE && is_refused("maps"))
     return ENOMEM;
   if (command == BPF_BTF_LOAD && is_refused("btf"))
