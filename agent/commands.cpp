@@ -88,7 +88,9 @@ std::string status_text(const json &item) {
       {"udp", served(item, "udp", "why_no_udp")},
       {"uoa getsockopt", served(item, "uoa_getsockopt", "why_no_uoa_getsockopt")},
       {"udp ports", ports_text(item)},
-      {"older listeners", list_text(item, "older_listeners")},
+      {"older listeners", item.contains("why_no_older_listeners")
+                              ? "not known (" + cli::text(item, "why_no_older_listeners") + ")"
+                              : list_text(item, "older_listeners")},
   };
   std::string all;
   for (const auto &[name, value] : lines)

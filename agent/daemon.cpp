@@ -226,6 +226,17 @@ Result<void> Daemon::reload() {
   return {};
 }
 
+// By what the kernel says of each; where it cannot, by what was there before us.
+void Daemon::tell_listeners(json &item) const {
+  auto without = hooks_->listeners_without_syns();
+  if (without)
+    item["older_listeners"] = *without;
+  else if (hooks_->adopted())
+    item["why_no_older_listeners"] = without.failure().message;
+  else
+    item["older_listeners"] = still_there(older_, listeners_now(), config_.ports);
+}
+
 json Daemon::status() const {
   json item = {{"version", program_version},
                {"pid", getpid()},
@@ -248,7 +259,7 @@ json Daemon::status() const {
                {"why_no_uoa_getsockopt", hooks_->why_no_uoa_getsockopt()},
                {"udp_ports", port_items(hooks_->ports())},
                {"adopted", hooks_->adopted()}};
-  item["older_listeners"] = still_there(older_, listeners_now());
+  tell_listeners(item);
   return item;
 }
 

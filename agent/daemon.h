@@ -38,6 +38,7 @@ private:
   Result<void> reload();
   Result<std::unique_ptr<control::Answer>> answer(const std::string &command);
   nlohmann::json status() const;
+  void tell_listeners(nlohmann::json &item) const;
   Result<std::unique_ptr<metrics::HttpServer>> metrics_of(const Config &config);
   void warn() const;
   void warn_of_what_is_missing() const;
@@ -50,7 +51,7 @@ private:
   std::unique_ptr<control::Server> control_;
   std::unique_ptr<Hooks> hooks_;
   std::unique_ptr<metrics::HttpServer> metrics_;
-  Listeners older_; // than the hooks
+  Listeners older_; // than the hooks; of a predecessor's nothing is known
   bool ready_ = false;
 };
 

@@ -60,9 +60,14 @@ Finding senders(const json &status) {
 }
 
 Finding older_listeners(const json &status) {
+  if (status.contains("why_no_older_listeners"))
+    return {"listeners", Level::ok,
+            "not known which are older than the programs that a predecessor has left: " +
+                cli::text(status, "why_no_older_listeners"),
+            ""};
   const json &list = cli::member(status, "older_listeners");
   if (!list.is_array() || list.empty())
-    return {"listeners", Level::ok, "none is known to be older than the agent", ""};
+    return {"listeners", Level::ok, "none keeps no SYN for being older than the agent", ""};
   std::string ends;
   for (const json &end : list)
     ends += " " + cli::text(end);

@@ -262,6 +262,26 @@ void Hooks::serve_what_may_be_missing(const Config &config) {
   auto asked = serve_getsockopt(config.nat64_getsockopt);
   why_no_getsockopt_ = asked ? "" : asked.failure().message;
   serve_udp(config);
+  keep_syns();
+}
+
+// Of those that the hooks have not seen begin, or not as theirs.
+void Hooks::keep_syns() {
+  if (syns_ == nullptr) {
+    auto syns = Syns::start(*pins_, cgroup_);
+    if (!syns) {
+      why_no_syns_ = syns.failure().message;
+      return;
+    }
+    syns_ = std::move(*syns);
+  }
+  syns_->keep();
+}
+
+Result<std::vector<std::string>> Hooks::listeners_without_syns() const {
+  if (syns_ == nullptr)
+    return error("{}", why_no_syns_);
+  return syns_->missing();
 }
 
 // TOA goes on without it.

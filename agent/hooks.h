@@ -8,6 +8,7 @@
 #include "agent/config.h"
 #include "agent/pins.h"
 #include "agent/record.h"
+#include "agent/syns.h"
 #include "agent/udp.h"
 #include "base/fd.h"
 #include "base/result.h"
@@ -48,6 +49,9 @@ public:
   const std::string &why_no_udp() const { return why_no_udp_; }
   const std::string &why_no_uoa_getsockopt() const { return why_no_uoa_getsockopt_; }
 
+  // Listeners that keep no SYN, although they are ours.
+  Result<std::vector<std::string>> listeners_without_syns() const;
+
   // Ports come and go: to be called now and then. What has changed since the last time.
   std::vector<PortChange> look_at_ports();
   std::vector<PortState> ports() const;
@@ -63,6 +67,7 @@ private:
   void serve_what_may_be_missing(const Config &config);
   Result<void> serve_getsockopt(bool wanted);
   void serve_udp(const Config &config);
+  void keep_syns();
   Result<void> set_senders(const Config &config);
   Result<void> set_kinds(const Config &config);
   Result<void> set_scope(const Config &config);
@@ -77,6 +82,8 @@ private:
   bpf_link *getsockopt_link_ = nullptr;
   std::array<bpf_link *, 2> getsockname_links_{};
   std::unique_ptr<Udp> udp_;
+  std::unique_ptr<Syns> syns_;
+  std::string why_no_syns_;
   std::string why_no_getsockname_;
   std::string why_no_getsockopt_;
   std::string why_no_udp_;

@@ -2,7 +2,9 @@
 #include "agent/listeners.h"
 
 #include "base/address.h"
+#include "base/result.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 #include <fstream>
@@ -71,10 +73,16 @@ Listeners listeners_now() {
   return listeners;
 }
 
-std::vector<std::string> still_there(const Listeners &before, const Listeners &now) {
+std::vector<std::string> still_there(const Listeners &before, const Listeners &now,
+                                     const std::vector<uint16_t> &ports) {
+  auto is_wanted = [&](const std::string &end) {
+    return ports.empty() || std::ranges::any_of(ports, [&](uint16_t port) {
+             return end.ends_with(fmt::format(":{}", port));
+           });
+  };
   std::vector<std::string> ends;
   for (const auto &[number, end] : before)
-    if (now.contains(number))
+    if (now.contains(number) && is_wanted(end))
       ends.push_back(end);
   return ends;
 }

@@ -150,6 +150,15 @@ struct agent_row {
 };
 DP_STATIC_ASSERT(sizeof(struct agent_row) == 96);
 
+/* What agent_listeners writes for each listener of ours that keeps no SYN. */
+struct agent_listener {
+  struct address local;
+  __u32 network_namespace; /* its inode number */
+  __u16 port_host;
+  __u16 family;
+};
+DP_STATIC_ASSERT(sizeof(struct agent_listener) == 24);
+
 /* getsockopt(fd, IPPROTO_IP, 4096, ...), as toa.ko of NAT64 clouds has it. */
 enum { TOA_SO_GET_LOOKUP = 4096 };
 struct toa_nat64_peer {

@@ -310,6 +310,13 @@ class AgentLab:
         labs.wait_for("the server listens", lambda: "listens" in server.said(), 30)
         return port
 
+    def start_elsewhere(self, port, cgroup=None):
+        """The same in another network namespace than the agent's, as in a container."""
+        script = f"echo $$ > {cgroup or self.cgroup}/cgroup.procs && exec \"$@\""
+        server = self._start(f"elsewhere-{port}", self.sender.command(
+            ["sh", "-c", script, "sh", "/usr/bin/python3", "-B", HERE / "agent_server.py", "0.0.0.0", port]))
+        labs.wait_for("the server listens", lambda: "listens" in server.said(), 30)
+
     def connection(self, port, source=LISTED):
         return Connection(self, source, port)
 

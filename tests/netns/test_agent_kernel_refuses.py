@@ -3,6 +3,7 @@
 missing and why, and a reload goes on as the start did."""
 
 import json
+import signal
 
 import pytest
 
@@ -81,3 +82,21 @@ def test_without_iterators_connections_are_not_shown(bare_agent_lab):
     assert shown.returncode == 1 and "the kernel cannot show connections" in shown.stderr
     code, found = doctor(lab, "view")
     assert code == 3 and found["level"] == "fail", found
+
+
+def test_without_iterators_older_listeners_are_named_once(bare_agent_lab):
+    """By what listened here before the hooks were there; who takes these over cannot say."""
+    lab = bare_agent_lab
+    lab.refuse("iter")
+    port, other = lab.start_server(), lab.start_server()
+    lab.start_agent(ports=[port])
+    assert lab.connection(port).open(ack=toa4()).ask()["accepted"] == [CLIENT, PORT]
+    missed = lab.connection(port).open(syn=toa4())
+    assert missed.ask()["peer"] == [LISTED, missed.port]
+    _, found = doctor(lab, "listeners")
+    assert found["level"] == "warn" and f":{port}" in found["text"] and f":{other}" not in found["text"], found
+    lab.stop_agent(signal.SIGKILL)
+    lab.start_agent(ports=[port])
+    _, found = doctor(lab, "listeners")
+    assert found["level"] == "ok" and "not known" in found["text"], found
+    assert "not known" in lab.command("show", "status").stdout

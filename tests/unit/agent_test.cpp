@@ -166,8 +166,10 @@ TEST(AgentListeners, AreReadFromProc) {
       "   2: 0100007G:0050 00:0000 0A 0:0 0:0 0 0 0 4715 1\n",
       listeners);
   EXPECT_EQ(listeners, (Listeners{{4711, "127.0.0.1:8080"}, {4713, "[::]:80"}}));
-  EXPECT_EQ(still_there(listeners, {{4713, "[::]:80"}, {1, "0.0.0.0:1"}}),
+  EXPECT_EQ(still_there(listeners, {{4713, "[::]:80"}, {1, "0.0.0.0:1"}}, {}),
             std::vector<std::string>{"[::]:80"});
+  EXPECT_EQ(still_there(listeners, listeners, {8080}), std::vector<std::string>{"127.0.0.1:8080"});
+  EXPECT_TRUE(still_there(listeners, listeners, {0, 808}).empty());
 }
 
 } // namespace
