@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "agent/daemon.h"
 
+#include "agent/pinned.h"
 #include "agent/view.h"
 #include "base/clock.h"
 #include "base/version.h"
@@ -258,7 +259,8 @@ json Daemon::status() const {
                                       hooks_->why_no_uoa_getsockopt().empty()},
                {"why_no_uoa_getsockopt", hooks_->why_no_uoa_getsockopt()},
                {"udp_ports", port_items(hooks_->ports())},
-               {"adopted", hooks_->adopted()}};
+               {"adopted", hooks_->adopted()},
+               {"programs", pinned_programs()}};
   tell_listeners(item);
   return item;
 }

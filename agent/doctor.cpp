@@ -12,6 +12,7 @@
 
 #include <fstream>
 #include <linux/magic.h>
+#include <set>
 #include <sstream>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -154,8 +155,16 @@ Finding old_module() {
   return {"toa_ko", Level::ok, "not loaded", ""};
 }
 
-Finding other_programs() {
-  auto others = programs_beside_ours();
+Finding other_programs(const json &status) {
+  std::set<uint32_t> programs;
+  std::string cgroup;
+  if (status.is_object()) {
+    cgroup = cli::text(status, "cgroup");
+    for (const json &id : cli::member(status, "programs"))
+      if (id.is_number_unsigned())
+        programs.insert(id.get<uint32_t>());
+  }
+  auto others = programs_beside_ours(cgroup, programs);
   if (!others)
     return {"beside", Level::warn, others.failure().message, "run doctor as root"};
   if (!others->exclusive.empty())
@@ -191,7 +200,7 @@ int doctor(const Options &options) {
   findings.push_back(program("view", probe_view(), "show connections does not work"));
   findings.push_back(cgroups());
   findings.push_back(bpf_file_system());
-  findings.push_back(other_programs());
+  findings.push_back(other_programs(status));
   findings.push_back(old_module());
 
   cli::Output output;

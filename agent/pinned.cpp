@@ -6,6 +6,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <cerrno>
+#include <filesystem>
 #include <vector>
 
 namespace viaduct::agent {
@@ -80,6 +81,22 @@ Result<void> attach_to_cgroup(const Pins &pins, const Cgroup &cgroup, const bpf_
   if (int code = bpf_link__pin(link, path.c_str()); code < 0)
     return words.failure("cannot pin a BPF link", code);
   return {};
+}
+
+std::set<uint32_t> pinned_programs() {
+  std::set<uint32_t> ids;
+  std::error_code ignored;
+  for (const auto &entry :
+       std::filesystem::recursive_directory_iterator(Pins::every_folder, ignored)) {
+    if (!entry.path().filename().string().starts_with("link_"))
+      continue;
+    Fd link(bpf_obj_get(entry.path().c_str()));
+    bpf_link_info info{};
+    uint32_t size = sizeof info;
+    if (link && bpf_obj_get_info_by_fd(link.get(), &info, &size) == 0)
+      ids.insert(info.prog_id);
+  }
+  return ids;
 }
 
 } // namespace viaduct::agent

@@ -7,6 +7,9 @@
 #include "agent/pins.h"
 #include "base/result.h"
 
+#include <cstdint>
+#include <set>
+
 struct bpf_link;
 struct bpf_object;
 struct bpf_program;
@@ -26,5 +29,9 @@ struct CgroupProgram {
 // cgroup that is gone; then it is made again.
 Result<void> attach_to_cgroup(const Pins &pins, const Cgroup &cgroup, const bpf_program *program,
                               const char *name, bpf_link *&link);
+
+// What the agents of this machine have attached, each to its cgroup, by the kernel's numbers: a name
+// that begins as ours do is anybody's.
+std::set<uint32_t> pinned_programs();
 
 } // namespace viaduct::agent

@@ -19,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char *bpf_file_system = "/sys/fs/bpf";
-constexpr const char *our_folder = "/sys/fs/bpf/viaduct-agent";
+constexpr const char *our_folder = Pins::every_folder;
 constexpr std::string_view counters = "counters";
 
 Result<void> need_bpf_file_system() {

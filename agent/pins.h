@@ -16,6 +16,8 @@ namespace viaduct::agent {
 
 class Pins {
 public:
+  static constexpr const char *every_folder = "/sys/fs/bpf/viaduct-agent";
+
   // Makes the folder, and takes it: an error if another agent has it. Mounts the BPF file system at
   // /sys/fs/bpf where it is missing.
   static Result<Pins> take(uint64_t cgroup);
