@@ -74,6 +74,32 @@ template <typename List, typename Value> bool has(const List &list, const Value 
 constexpr const char *a_sender = "a prefix or address such as \"192.0.2.0/24\" or \"2001:db8::1\", "
                                  "or \"any\"";
 
+void refuse_sender(Reader &reader, const Field &field, const std::string &text, const char *why) {
+  problem(reader, field.value.at,
+          fmt::format("{}: found {}, which {}", field.name, config::quoted(text), why));
+}
+
+constexpr const char *is_everybody = "is everybody: write \"any\" if that is meant";
+
+void add_sender(Reader &reader, const Field &field, const std::string &text,
+                const Prefix4 &prefix) {
+  if (prefix.length == 0)
+    return refuse_sender(reader, field, text, is_everybody);
+  reader.config.senders4.push_back(prefix);
+}
+
+void add_sender(Reader &reader, const Field &field, const std::string &text,
+                const Prefix6 &prefix) {
+  constexpr std::array<uint8_t, 12> mapped = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+  if (prefix.length == 0)
+    return refuse_sender(reader, field, text, is_everybody);
+  if (prefix.length >= 96 && std::equal(mapped.begin(), mapped.end(), prefix.address.bytes.begin()))
+    return refuse_sender(reader, field, text,
+                         "no packet comes from: write the IPv4 address, which is meant for "
+                         "dual-stack listeners, too");
+  reader.config.senders6.push_back(prefix);
+}
+
 void one_sender(Reader &reader, const Field &field) {
   const std::string *text = config::read_string(reader, field, a_sender);
   if (text == nullptr)
@@ -83,12 +109,12 @@ void one_sender(Reader &reader, const Field &field) {
   } else if (auto four = Ipv4::parse(*text)) {
     reader.config.senders4.push_back({*four, 32});
   } else if (auto six = Ipv6::parse(*text)) {
-    reader.config.senders6.push_back({*six, 128});
+    add_sender(reader, field, *text, Prefix6{*six, 128});
   } else if (text->find(':') != std::string::npos) {
     if (auto prefix = config::read_prefix6(reader, field, a_sender))
-      reader.config.senders6.push_back(*prefix);
+      add_sender(reader, field, *text, *prefix);
   } else if (auto prefix = config::read_prefix4(reader, field, a_sender)) {
-    reader.config.senders4.push_back(*prefix);
+    add_sender(reader, field, *text, *prefix);
   }
 }
 

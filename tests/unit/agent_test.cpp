@@ -66,6 +66,20 @@ TEST(AgentConfig, AnyIsAllAndWarns) {
   EXPECT_EQ(warnings(config).size(), 1U);
 }
 
+// Whoever believes everybody says so in a word, and is warned; what never matches is a mistake.
+TEST(AgentConfig, EverybodyIsAWordAndNoPrefix) {
+  for (const char *all : {"0.0.0.0/0", "::/0"})
+    EXPECT_EQ(problem(fmt::format("agent.senders = [\"192.0.2.1\", \"{}\"]", all)),
+              fmt::format("agent.toml:1:31: agent.senders: found \"{}\", which is everybody: write "
+                          "\"any\" if that is meant",
+                          all));
+  for (const char *mapped : {"::ffff:192.0.2.1", "::ffff:192.0.2.0/120", "::ffff:0:0/96"})
+    EXPECT_NE(problem(fmt::format("agent.senders = [\"{}\"]", mapped)).find("write the IPv4"),
+              std::string::npos)
+        << mapped;
+  EXPECT_EQ(good("agent.senders = [\"0.0.0.0/1\", \"::/95\", \"::/96\"]").senders6.size(), 2U);
+}
+
 TEST(AgentConfig, AddressesArePrefixesOfFullLength) {
   Config config = good("agent.senders = [\"192.0.2.1\", \"2001:db8::1\", \"192.0.2.1/32\"]");
   ASSERT_EQ(config.senders4.size(), 1U); // the same twice
