@@ -37,12 +37,12 @@ bool ask(const Options &options, const char *command,
   }
 }
 
-std::string list_text(const json &item, const char *name) {
+std::string list_text(const json &item, const char *name, const char *between = " ") {
   const json &list = cli::member(item, name);
   std::string all;
   if (list.is_array())
     for (const json &value : list)
-      all += (all.empty() ? "" : " ") + cli::text(value);
+      all += (all.empty() ? "" : between) + cli::text(value);
   return all.empty() ? "none" : all;
 }
 
@@ -81,7 +81,7 @@ std::string status_text(const json &item) {
       {"configuration", cli::text(item, "configuration")},
       {"cgroup", cli::text(item, "cgroup")},
       {"senders", list_text(item, "senders")},
-      {"kinds", list_text(item, "kinds")},
+      {"kinds", list_text(item, "kinds_described", "; ")},
       {"listeners", listeners_text(item)},
       {"getsockname", served(item, "getsockname", "why_no_getsockname", "the virtual address")},
       {"getsockopt", served(item, "getsockopt", "why_no_getsockopt")},
@@ -166,8 +166,11 @@ int check(const Options &options) {
   }
   for (const std::string &sentence : warnings(*outcome.config))
     cli::complain("warning: " + sentence);
-  if (!options.json)
+  if (!options.json) {
     output.write(cli::printable(options.file) + ": good\n");
+    for (const Kind &kind : outcome.config->kinds)
+      output.write("  option " + described(kind) + "\n");
+  }
   return output.finish(cli::exit_good);
 }
 

@@ -288,6 +288,11 @@ std::string Kind::text() const {
   return fmt::format("{}/{}", kind, length);
 }
 
+std::string described(const Kind &kind) {
+  std::string_view vendors = vendors_of(kind);
+  return fmt::format("{} ({})", kind.text(), vendors.empty() ? "nobody's we know of" : vendors);
+}
+
 std::string_view vendors_of(const Kind &kind) {
   const auto *found = std::ranges::find(known_kinds, kind, &KnownKind::kind);
   return found == std::end(known_kinds) ? std::string_view() : found->vendors;

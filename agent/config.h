@@ -24,6 +24,7 @@ struct Kind {
 
 // Who sends it, as far as known; empty otherwise.
 std::string_view vendors_of(const Kind &kind);
+std::string described(const Kind &kind); // "254/20 (DPVS IPv6 and NAT64)"
 
 struct Config {
   std::vector<Prefix4> senders4; // whose TOA is believed; "any" is both of all

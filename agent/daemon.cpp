@@ -39,6 +39,14 @@ json kind_texts(const Config &config) {
   return texts;
 }
 
+// Whose they are.
+json kind_descriptions(const Config &config) {
+  json texts = json::array();
+  for (const Kind &kind : config.kinds)
+    texts.push_back(described(kind));
+  return texts;
+}
+
 json port_items(const std::vector<PortState> &ports) {
   json items = json::array();
   for (const PortState &port : ports)
@@ -246,6 +254,7 @@ json Daemon::status() const {
                {"cgroup", hooks_->cgroup()},
                {"senders", sender_texts(config_)},
                {"kinds", kind_texts(config_)},
+               {"kinds_described", kind_descriptions(config_)},
                {"getsockname", config_.getsockname && hooks_->why_no_getsockname().empty()},
                {"why_no_getsockname", hooks_->why_no_getsockname()},
                {"ports", config_.ports},
