@@ -44,11 +44,20 @@ install_all() {
   systemctl try-restart viaduct-agent.service
 }
 
+# What an agent that was killed has left for its successor. Where it has mounted cgroup v2 for itself, that goes first:
+# what lies in there are the machine's own cgroups.
+take_away_leftovers() {
+  rm -rf /sys/fs/bpf/viaduct-agent
+  while grep -qs ' /run/viaduct-agent/cgroup2 ' /proc/mounts; do
+    umount -l /run/viaduct-agent/cgroup2 || return 0
+  done
+  rm -rf /run/viaduct-agent
+}
+
 uninstall() {
   ! has_systemd || systemctl disable --now viaduct-agent.service || :
   files | while read -r mode from to; do rm -f "$root$to"; done
-  # What an agent that was killed has left for its successor.
-  [ -n "$root" ] || rm -rf /sys/fs/bpf/viaduct-agent /run/viaduct-agent
+  [ -n "$root" ] || take_away_leftovers
   ! has_systemd || systemctl daemon-reload
 }
 

@@ -201,8 +201,12 @@ def test_the_agent_comes_and_goes(root):
     root.run("dpkg", "--install", package)  # again: no question, and the administrator's file stays
     assert root.run("grep", "-c", "^senders", "/etc/viaduct-agent/agent.toml").stdout == "1\n"
 
-    root.run("sh", "-c", "mkdir -p /run/viaduct-agent")
+    # As an agent leaves it that has mounted cgroup v2 for itself and was killed: what lies in there stays.
+    root.run("sh", "-c", "mkdir -p /run/viaduct-agent/cgroup2 /tmp/cgroups && mount -t tmpfs none /tmp/cgroups && "
+             "mkdir /tmp/cgroups/system.slice && mount --bind /tmp/cgroups /run/viaduct-agent/cgroup2")
     root.run("dpkg", "--remove", "viaduct-agent")
+    assert root.has("/tmp/cgroups/system.slice")
+    root.run("umount", "/tmp/cgroups")
     assert not root.has("/usr/sbin/viaduct-agent") and not root.has("/run/viaduct-agent")
     assert root.has("/etc/viaduct-agent/agent.toml")
     root.run("dpkg", "--purge", "viaduct-agent")
