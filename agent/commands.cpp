@@ -135,7 +135,8 @@ Cells counter_cells(const json &item) {
 Cells connection_cells(const json &item) {
   bool believed = cli::member(item, "believed") == true;
   std::string client = item.contains("client") ? cli::text(item, "client") : "-";
-  return {cli::text(item, "local"),
+  return {cli::text(item, "protocol"),
+          cli::text(item, "local"),
           cli::text(item, "peer"),
           believed ? client : "-",
           item.contains("kind") ? cli::text(item, "kind") : "-",
@@ -180,10 +181,16 @@ int show(const Options &options) {
   if (options.what == "counters")
     return show_table(options, {{"COUNTER"}, {"VALUE", true}, {"MEANING"}}, counter_cells);
   if (options.what == "connections")
-    return show_table(
-        options,
-        {{"LOCAL"}, {"PEER"}, {"CLIENT"}, {"KIND"}, {"CARRIED BY"}, {"STATE"}, {"NOT BELIEVED"}},
-        connection_cells);
+    return show_table(options,
+                      {{"PROTO"},
+                       {"LOCAL"},
+                       {"PEER"},
+                       {"CLIENT"},
+                       {"KIND"},
+                       {"CARRIED BY"},
+                       {"STATE"},
+                       {"NOT BELIEVED"}},
+                      connection_cells);
   return show_status(options);
 }
 

@@ -281,8 +281,12 @@ Result<std::unique_ptr<control::Answer>> Daemon::answer(const std::string &comma
     return control::one_item(status());
   if (command == "counters")
     return counters_answer(hooks_->counters(), hooks_->by_kind());
-  if (command == "connections")
-    return connections_answer(hooks_->connections());
+  if (command == "connections") {
+    auto connections = connections_answer(hooks_->connections());
+    if (!connections)
+      return connections.failure();
+    return with_flows(std::move(*connections), hooks_->flows());
+  }
   if (command == "version")
     return control::one_item({{"version", program_version}});
   if (command == "reload") {

@@ -343,6 +343,10 @@ std::map<uint8_t, uint64_t> Hooks::by_kind() const {
   return sums;
 }
 
+int Hooks::flows() const {
+  return udp_ == nullptr ? -1 : udp_->flows();
+}
+
 int Hooks::connections() const {
   return bpf_map__fd(skeleton_->maps.connections);
 }

@@ -59,6 +59,7 @@ public:
   PerCpu counters() const; // in the order of processors, those that can be
   std::map<uint8_t, uint64_t> by_kind() const;
   int connections() const; // the map
+  int flows() const;       // that of UDP; -1: there is none
 
 private:
   explicit Hooks(Cgroup cgroup) : cgroup_(std::move(cgroup)) {}

@@ -55,6 +55,10 @@ void Udp::forget(const Pins &pins) {
   Ports::forget(pins);
 }
 
+int Udp::flows() const {
+  return bpf_map__fd(skeleton_->maps.udp_flows);
+}
+
 Result<void> Udp::attach() {
   const auto &programs = skeleton_->progs;
   const CgroupProgram all[] = {{programs.agent_udp_sendmsg4, "link_udp_sendmsg4"},

@@ -38,6 +38,7 @@ public:
   void set_ports(std::vector<std::string> names) { ports_->set(std::move(names)); }
   std::vector<PortChange> look_at_ports() { return ports_->look(); }
   std::vector<PortState> ports() const { return ports_->states(); }
+  int flows() const; // the map
 
 private:
   Udp(const Pins &pins, const Cgroup &cgroup) : pins_(pins), cgroup_(cgroup) {}

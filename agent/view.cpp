@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: MIT
 #include "agent/view.h"
 
+#include "base/clock.h"
 #include "base/version.h"
 #include "metrics/exposition.h"
 #include "tables/libbpf_words.h"
 
 #include <arpa/inet.h>
+#include <array>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <cerrno>
 #include <cstring>
+#include <fcntl.h>
 #include <fstream>
 #include <toa_view.skel.h>
 #include <vector>
@@ -114,6 +117,53 @@ private:
   size_t have_ = 0;
 };
 
+// Behind another answer, the flows of UDP, some at a time.
+class Flows : public control::Answer {
+public:
+  Flows(std::unique_ptr<control::Answer> first, Fd map)
+      : first_(std::move(first)), map_(std::move(map)) {}
+
+  Step next(json &item) override {
+    if (first_ != nullptr) {
+      if (Step step = first_->next(item); step != Step::end)
+        return step;
+      first_.reset();
+    }
+    if (at_ == count_ && !fetch())
+      return Step::end;
+    if (at_ == count_)
+      return Step::again;
+    item = flow_item(keys_[at_], flows_[at_], monotonic_ns());
+    at_++;
+    return Step::item;
+  }
+
+private:
+  static constexpr uint32_t at_once = 256;
+
+  // Whether there may be more.
+  bool fetch() {
+    if (whole_)
+      return false;
+    at_ = 0;
+    count_ = at_once;
+    int code = bpf_map_lookup_batch(map_.get(), begun_ ? &place_ : nullptr, &place_, keys_.data(),
+                                    flows_.data(), &count_, nullptr);
+    whole_ = code != 0; // -ENOENT: this was the last of it
+    begun_ = true;
+    if (code != 0 && code != -ENOENT)
+      count_ = 0;
+    return true;
+  }
+
+  std::unique_ptr<control::Answer> first_;
+  Fd map_; // our own: a reload may end UDP
+  bool begun_ = false, whole_ = false;
+  uint32_t place_ = 0, at_ = 0, count_ = 0;
+  std::array<dp::agent_udp_key, at_once> keys_{};
+  std::array<dp::agent_udp_flow, at_once> flows_{};
+};
+
 class Items : public control::Answer {
 public:
   explicit Items(std::vector<json> items) : items_(std::move(items)) {}
@@ -136,7 +186,8 @@ json row_item(const dp::agent_row &row) {
   const dp::toa &toa = record.toa;
   bool believed = record.verdict == dp::VERDICT_BELIEVED;
   uint16_t peer_port = ntohs(row.remote_port);
-  json item = {{"local", socket_end(row.family, row.local, row.local_port_host)},
+  json item = {{"protocol", "tcp"},
+               {"local", socket_end(row.family, row.local, row.local_port_host)},
                {"peer", socket_end(row.family, row.remote, peer_port)},
                {"state", named(state_names, row.state)},
                {"believed", believed},
@@ -152,6 +203,37 @@ json row_item(const dp::agent_row &row) {
     item["kind"] = fmt::format("{}/{}", toa.kind, toa.length);
   }
   return item;
+}
+
+// What a socket is bound to is all that is known of its own end. Times are those of CLOCK_MONOTONIC.
+json flow_item(const dp::agent_udp_key &key, const dp::agent_udp_flow &flow, uint64_t now) {
+  auto end = [](uint8_t family, const dp::address &address, uint16_t port) {
+    return family == 4 ? endpoint_text(Ipv4::from_network_order(address.word[0]), port)
+                       : endpoint_text(Ipv6::from_bytes(address.byte), port);
+  };
+  uint64_t idle = now > flow.seen ? (now - flow.seen) / 1'000'000'000 : 0;
+  bool old = idle > dp::AGENT_FLOW_IDLE_SECONDS;
+  json item = {{"protocol", "udp"},
+               {"local", end(key.family, key.local, key.local_port_host)},
+               {"peer", end(key.family, key.remote, ntohs(key.remote_port))},
+               {"client", end(flow.family, flow.client, ntohs(flow.client_port))},
+               {"state", fmt::format("idle {} s", idle)},
+               {"believed", flow.contested == 0 && !old},
+               {"carried_by", "uoa"},
+               {"why_not", flow.contested != 0 ? "two clients claim the port"
+                           : old               ? "idle for too long"
+                                               : ""}};
+  if (key.of_socket == 0) // else nothing was received from it yet
+    item["network_namespace"] = key.scope;
+  return item;
+}
+
+std::unique_ptr<control::Answer> with_flows(std::unique_ptr<control::Answer> connections,
+                                            int flows_map) {
+  Fd map(flows_map < 0 ? -1 : fcntl(flows_map, F_DUPFD_CLOEXEC, 0));
+  if (!map)
+    return connections;
+  return std::make_unique<Flows>(std::move(connections), std::move(map));
 }
 
 Result<std::unique_ptr<control::Answer>> connections_answer(int connections_map) {

@@ -17,6 +17,12 @@ Result<std::unique_ptr<control::Answer>> connections_answer(int connections_map)
 
 nlohmann::json row_item(const dp::agent_row &row);
 
+// And behind them one for each flow of UDP that is remembered; flows_map < 0: there are none.
+std::unique_ptr<control::Answer> with_flows(std::unique_ptr<control::Answer> connections,
+                                            int flows_map);
+nlohmann::json flow_item(const dp::agent_udp_key &key, const dp::agent_udp_flow &flow,
+                         uint64_t now);
+
 // One item for each counter: name, value, what it counts, and its parts by processor.
 std::unique_ptr<control::Answer> counters_answer(const PerCpu &counts,
                                                  const std::map<uint8_t, uint64_t> &by_kind);
