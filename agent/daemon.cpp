@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "agent/daemon.h"
 
+#include "agent/connections.h"
 #include "agent/pinned.h"
 #include "agent/view.h"
 #include "base/clock.h"

@@ -5,6 +5,7 @@
 // programs instead of comparing versions.
 #include "agent/cgroup.h"
 #include "agent/commands.h"
+#include "agent/connections.h"
 #include "agent/probe.h"
 #include "cli/command.h"
 #include "cli/output.h"

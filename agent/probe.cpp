@@ -14,7 +14,6 @@
 #include <filesystem>
 #include <toa_getsockopt.skel.h>
 #include <toa_hooks.skel.h>
-#include <toa_view.skel.h>
 #include <uoa_getsockopt.skel.h>
 #include <uoa_hooks.skel.h>
 
@@ -123,9 +122,6 @@ Result<void> probe_hooks() {
 }
 Result<void> probe_getsockopt() {
   return load(toa_getsockopt__open, toa_getsockopt__load, toa_getsockopt__destroy);
-}
-Result<void> probe_view() {
-  return load(toa_view__open, toa_view__load, toa_view__destroy);
 }
 Result<void> probe_udp() {
   return load(uoa_hooks__open, uoa_hooks__load, uoa_hooks__destroy);

@@ -13,7 +13,6 @@ namespace viaduct::agent {
 
 Result<void> probe_hooks();
 Result<void> probe_getsockopt();
-Result<void> probe_view();
 Result<void> probe_udp();
 Result<void> probe_uoa_getsockopt();
 

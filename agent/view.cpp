@@ -4,17 +4,14 @@
 #include "base/clock.h"
 #include "base/version.h"
 #include "metrics/exposition.h"
-#include "tables/libbpf_words.h"
 
 #include <arpa/inet.h>
 #include <array>
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
 #include <fstream>
-#include <toa_view.skel.h>
 #include <vector>
 
 namespace viaduct::agent {
@@ -33,31 +30,6 @@ constexpr CounterText counter_texts[] = {
 #include "agent/counters.def"
 #undef COUNTER
 };
-
-constexpr const char *state_names[] = {"?",          "established", "syn-sent",  "syn-received",
-                                       "fin-wait-1", "fin-wait-2",  "time-wait", "closed",
-                                       "close-wait", "last-ack",    "listen",    "closing"};
-constexpr const char *source_names[] = {"", "syn", "ack", "data"};
-constexpr const char *verdict_texts[] = {"",
-                                         "the sender is not in [agent] senders",
-                                         "malformed",
-                                         "contradicting options",
-                                         "no client has such an address or port",
-                                         "may be a TCP Fast Open cookie"};
-
-template <typename T, size_t Count> T named(const T (&names)[Count], size_t index) {
-  return index < Count ? names[index] : names[0];
-}
-
-// An IPv4 peer of a dual-stack socket is shown as what it is.
-std::string socket_end(uint16_t family, const dp::address &address, uint16_t port) {
-  if (family == AF_INET)
-    return endpoint_text(Ipv4::from_network_order(address.word[0]), port);
-  bool mapped = address.word[0] == 0 && address.word[1] == 0 && address.word[2] == htonl(0xffff);
-  if (mapped)
-    return endpoint_text(Ipv4::from_network_order(address.word[3]), port);
-  return endpoint_text(Ipv6::from_bytes(address.byte), port);
-}
 
 // "0-3,8": what /sys/devices/system/cpu/online says; all, where it says nothing.
 std::vector<size_t> online_processors(size_t all) {
@@ -78,44 +50,6 @@ std::vector<size_t> online_processors(size_t all) {
       online.push_back(i);
   return online;
 }
-
-class Connections : public control::Answer {
-public:
-  Connections(toa_view *skeleton, bpf_link *link, Fd rows)
-      : skeleton_(skeleton), link_(link), rows_(std::move(rows)) {}
-  ~Connections() override {
-    rows_.reset();
-    bpf_link__destroy(link_);
-    toa_view__destroy(skeleton_);
-  }
-  Connections(const Connections &) = delete;
-  Connections &operator=(const Connections &) = delete;
-
-  Step next(json &item) override {
-    if (have_ < sizeof row_) {
-      ssize_t count = read(rows_.get(), row_ + have_, sizeof row_ - have_);
-      if (count < 0 && (errno == EAGAIN || errno == EINTR))
-        return Step::again;
-      if (count <= 0)
-        return Step::end;
-      have_ += static_cast<size_t>(count);
-      if (have_ < sizeof row_)
-        return Step::again;
-    }
-    dp::agent_row row{};
-    memcpy(&row, row_, sizeof row);
-    have_ = 0;
-    item = row_item(row);
-    return Step::item;
-  }
-
-private:
-  toa_view *skeleton_;
-  bpf_link *link_;
-  Fd rows_;
-  char row_[sizeof(dp::agent_row)];
-  size_t have_ = 0;
-};
 
 // Behind another answer, the flows of UDP, some at a time.
 class Flows : public control::Answer {
@@ -181,30 +115,6 @@ private:
 
 } // namespace
 
-json row_item(const dp::agent_row &row) {
-  const dp::agent_record &record = row.record;
-  const dp::toa &toa = record.toa;
-  bool believed = record.verdict == dp::VERDICT_BELIEVED;
-  uint16_t peer_port = ntohs(row.remote_port);
-  json item = {{"protocol", "tcp"},
-               {"local", socket_end(row.family, row.local, row.local_port_host)},
-               {"peer", socket_end(row.family, row.remote, peer_port)},
-               {"state", named(state_names, row.state)},
-               {"believed", believed},
-               {"carried_by", named(source_names, record.source)},
-               {"why_not", named(verdict_texts, record.verdict)},
-               {"network_namespace", record.network_namespace}};
-  // What a malformed one says is not an address.
-  if (toa.family == 4 || toa.family == 6) {
-    uint16_t port = toa.client_port != 0 ? ntohs(toa.client_port) : peer_port;
-    item["client"] = toa.family == 4
-                         ? endpoint_text(Ipv4::from_network_order(toa.client.word[0]), port)
-                         : endpoint_text(Ipv6::from_bytes(toa.client.byte), port);
-    item["kind"] = fmt::format("{}/{}", toa.kind, toa.length);
-  }
-  return item;
-}
-
 // What a socket is bound to is all that is known of its own end. Times are those of CLOCK_MONOTONIC.
 json flow_item(const dp::agent_udp_key &key, const dp::agent_udp_flow &flow, uint64_t now) {
   auto end = [](uint8_t family, const dp::address &address, uint16_t port) {
@@ -234,39 +144,6 @@ std::unique_ptr<control::Answer> with_flows(std::unique_ptr<control::Answer> con
   if (!map)
     return connections;
   return std::make_unique<Flows>(std::move(connections), std::move(map));
-}
-
-Result<std::unique_ptr<control::Answer>> connections_answer(int connections_map) {
-  tables::LibbpfWords words;
-  toa_view *skeleton = toa_view__open();
-  if (skeleton == nullptr)
-    return words.failure("cannot open the BPF object of the view", -errno);
-  // Of the shared maps it needs the one.
-  bpf_map__set_autocreate(skeleton->maps.by_tuple, false);
-  bpf_map__set_autocreate(skeleton->maps.counters, false);
-  int code = bpf_map__reuse_fd(skeleton->maps.connections, connections_map);
-  if (code == 0)
-    code = toa_view__load(skeleton);
-  if (code < 0) {
-    toa_view__destroy(skeleton);
-    return words.failure("the kernel cannot show connections (it needs BTF and BPF iterators)",
-                         code);
-  }
-  bpf_iter_link_info what{};
-  what.map.map_fd = static_cast<uint32_t>(connections_map);
-  bpf_iter_attach_opts options{};
-  options.sz = sizeof options;
-  options.link_info = &what;
-  options.link_info_len = sizeof what;
-  bpf_link *link = bpf_program__attach_iter(skeleton->progs.agent_view, &options);
-  Fd rows(link == nullptr ? -1 : bpf_iter_create(bpf_link__fd(link)));
-  if (!rows) {
-    Error failure = words.failure("the kernel cannot walk the connections", -errno);
-    bpf_link__destroy(link);
-    toa_view__destroy(skeleton);
-    return failure;
-  }
-  return std::unique_ptr<control::Answer>(new Connections(skeleton, link, std::move(rows)));
 }
 
 std::unique_ptr<control::Answer> counters_answer(const PerCpu &counts,

@@ -12,12 +12,7 @@
 
 namespace viaduct::agent {
 
-// One item for each connection that had a TOA option, pulled from the kernel as the client reads.
-Result<std::unique_ptr<control::Answer>> connections_answer(int connections_map);
-
-nlohmann::json row_item(const dp::agent_row &row);
-
-// And behind them one for each flow of UDP that is remembered; flows_map < 0: there are none.
+// Behind the connections an item for each flow of UDP that is remembered; flows_map < 0: there are none.
 std::unique_ptr<control::Answer> with_flows(std::unique_ptr<control::Answer> connections,
                                             int flows_map);
 nlohmann::json flow_item(const dp::agent_udp_key &key, const dp::agent_udp_flow &flow,

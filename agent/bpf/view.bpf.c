@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only
  *
  * The connections that have a record, for `viaduct-agent show connections`: the kernel walks the sockets of the
- * map `connections`, in all network namespaces, and this writes a row for each. Loaded while somebody looks.
+ * map `connections`, in all network namespaces, and this writes a row for each; or, where it refuses that, the files
+ * of all processes. One of both is loaded while somebody looks.
  */
 #include "agent/bpf/maps.h"
 
 /* Of the kernel, by name: libbpf finds where these lie in the running one. */
 #define OF_THE_KERNEL __attribute__((preserve_access_index))
 
+struct file;
 struct seq_file;
+struct task_struct;
 
 struct bpf_iter_meta {
   struct seq_file *seq;
@@ -35,6 +38,16 @@ struct sock {
   struct sock_common __sk_common;
 } OF_THE_KERNEL;
 
+struct socket {
+  struct sock *sk;
+} OF_THE_KERNEL;
+
+struct bpf_iter__task_file {
+  struct bpf_iter_meta *meta;
+  struct task_struct *task;
+  struct file *file;
+} OF_THE_KERNEL;
+
 struct bpf_iter__bpf_sk_storage_map {
   struct bpf_iter_meta *meta;
   struct bpf_map *map;
@@ -58,21 +71,40 @@ STEP void copy_addresses(struct sock_common *from, struct agent_row *row) {
   row->remote.word[3] = from->skc_v6_daddr.in6_u.u6_addr32[3];
 }
 
-SEC("iter/bpf_sk_storage_map")
-int agent_view(struct bpf_iter__bpf_sk_storage_map *ctx) {
-  struct agent_record *record = ctx->value;
-  struct sock *sk = ctx->sk;
+STEP void write_row(struct seq_file *seq, struct sock *sk, const struct agent_record *record) {
   struct agent_row row = {};
 
-  if (!sk || !record)
-    return 0;
   row.record = *record;
   row.family = sk->__sk_common.skc_family;
   row.state = sk->__sk_common.skc_state;
   row.remote_port = sk->__sk_common.skc_dport;
   row.local_port_host = sk->__sk_common.skc_num;
   copy_addresses(&sk->__sk_common, &row);
-  bpf_seq_write(ctx->meta->seq, &row, sizeof row);
+  bpf_seq_write(seq, &row, sizeof row);
+}
+
+SEC("iter/bpf_sk_storage_map")
+int agent_view(struct bpf_iter__bpf_sk_storage_map *ctx) {
+  if (ctx->sk && ctx->value)
+    write_row(ctx->meta->seq, ctx->sk, ctx->value);
+  return 0;
+}
+
+/* Once for each file of each process that has the connection. */
+SEC("iter/task_file")
+int agent_view_of_files(struct bpf_iter__task_file *ctx) {
+  struct agent_record *record;
+  struct socket *socket;
+  struct file *file = ctx->file;
+
+  if (!file)
+    return 0;
+  socket = bpf_sock_from_file(file);
+  if (!socket || !socket->sk)
+    return 0;
+  record = bpf_sk_storage_get(&connections, socket->sk, NULL, 0);
+  if (record)
+    write_row(ctx->meta->seq, socket->sk, record);
   return 0;
 }
 

@@ -10,6 +10,7 @@
  *   sockopt  no programs at getsockopt
  *   skb      none at a cgroup's packets
  *   iter     none that walk what the kernel has
+ *   records  none that walk what a map has, by the name of the agent's
  *   sockname none can be attached at getsockname
  * The rest goes to the kernel.
  */
@@ -62,6 +63,8 @@ static int refused_program(const union bpf_attr *request) {
     return EINVAL;
   if (request->expected_attach_type == BPF_TRACE_ITER && is_refused("iter"))
     return EINVAL;
+  if (strcmp(request->prog_name, "agent_view") == 0 && is_refused("records"))
+    return EPERM;
   return 0;
 }
 

@@ -84,6 +84,22 @@ def test_without_iterators_connections_are_not_shown(bare_agent_lab):
     assert code == 3 and found["level"] == "fail", found
 
 
+def test_without_a_walk_of_the_records_connections_are_found_by_files(bare_agent_lab):
+    """There are kernels that let nobody walk what a map has (seen on a cloud's build of 6.18)."""
+    lab = bare_agent_lab
+    lab.refuse("records")
+    lab.start_agent()
+    port = lab.start_server()
+    connections = [lab.connection(port).open(ack=toa4()) for _ in range(3)]
+    for connection in connections:
+        assert connection.ask()["peer"] == [CLIENT, PORT]
+    shown = lab.show("connections")
+    assert sorted(row["peer"] for row in shown) == sorted(f"{LISTED}:{each.port}" for each in connections)
+    assert {row["client"] for row in shown} == {f"{CLIENT}:{PORT}"}
+    _, found = doctor(lab, "view")
+    assert found["level"] == "ok", found
+
+
 def test_without_iterators_older_listeners_are_named_once(bare_agent_lab):
     """By what listened here before the hooks were there; who takes these over cannot say."""
     lab = bare_agent_lab
