@@ -16,6 +16,7 @@ POOL_FIELDS = {"address": str, "ports": str, "tcp": int, "udp": int, "icmp": int
 COUNTER_FIELDS = {"name": str, "value": int, "kind": str, "help": str}
 STATUS_FIELDS = {"version": str, "engine": str, "interface": str, "pid": int, "uptime_seconds": int,
                  "configuration": str, "workers": int, "offloads": list, "offloads_refused": list,
+                 "offloads_missing": list,
                  "prefixes": list,
                  "sessions": int, "sessions_limit": int, "bindings": int, "dns64": dict,
                  "handed_up": float, "why_not_bpf": str, "why_mortal": str, "direct": list}
