@@ -22,8 +22,8 @@ void *MapWindow::at(size_t index) {
   if (memory_ == nullptr || index < first_ || index >= last_) {
     close();
     const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-    first_ = index;
-    last_ = std::min(index + at_once_, count_);
+    first_ = at_once_ < count_ ? index : 0; // all of it stays where it is
+    last_ = std::min(first_ + at_once_, count_);
     offset_ = first_ * element_ / page * page;
     size_ = (last_ * element_ - offset_ + page - 1) / page * page;
     const int protection = access_ == Access::write ? PROT_READ | PROT_WRITE : PROT_READ;
