@@ -23,14 +23,6 @@ const struct entry_head *buckets_find(const struct buckets_view *view,
   return found ? ENTRY_AT(&table, found - 1) : NULL;
 }
 
-void buckets_of(const struct table_shape *shape, const void *key, __u32 words, __u32 *home,
-                __u32 *other) {
-  const struct table_place place = bucket_table_place(shape, key, words);
-
-  *home = place.home;
-  *other = place.other;
-}
-
 struct entry_head *buckets_claim(const struct buckets_view *view, const struct table_shape *shape,
                                  struct table_pool *pool, const void *key, __u32 words,
                                  __u32 *slot) {

@@ -26,10 +26,6 @@ const struct entry_head *buckets_find(const struct buckets_view *view,
                                       const struct table_shape *shape, const void *key,
                                       __u32 words);
 
-/* The indices of the two buckets that a key may live in. */
-void buckets_of(const struct table_shape *shape, const void *key, __u32 words, __u32 *home,
-                __u32 *other);
-
 /* A new entry for the key, which buckets_publish makes visible; NULL: it has one, or there is no room. */
 struct entry_head *buckets_claim(const struct buckets_view *view, const struct table_shape *shape,
                                  struct table_pool *pool, const void *key, __u32 words,

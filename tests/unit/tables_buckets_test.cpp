@@ -58,9 +58,8 @@ public:
   }
 
   std::pair<uint32_t, uint32_t> place_of(const port_key &key) const {
-    std::pair<uint32_t, uint32_t> buckets;
-    buckets_of(&shape_, &key, WORDS, &buckets.first, &buckets.second);
-    return buckets;
+    const key_place place = buckets_place(&shape_, &key, WORDS);
+    return {place.home, place.other};
   }
 
   // Of entries that somebody has.

@@ -8,11 +8,12 @@
 #include "lib/packet.h"
 #include "lib/vector.h"
 
-#include <algorithm>
-#include <array>
+#include "tables_traveller.h"
+
 #include <bpf/bpf.h>
 #include <gtest/gtest.h>
 #include <memory>
+#include <optional>
 #include <unistd.h>
 
 namespace viaduct::tables {
@@ -39,23 +40,16 @@ protected:
     ASSERT_TRUE(made) << made.failure().message;
     tables_ = std::move(*made);
     ASSERT_TRUE(tables_->set_policy(make_policy()));
-    worker_.reset(dp::worker_new(tables_->engine()));
-    ASSERT_NE(worker_, nullptr);
+    traveller_.emplace(tables_->engine(), 1);
   }
 
-  dp::reason send(uint16_t from) {
-    const test::Bytes packet = (test::ip6(test::client6, test::pref64(test::server4)) /
-                                test::udp(from, 80) / test::payload(4))
-                                   .bytes();
-    std::array<uint8_t, dp::FRAME_HEADROOM + 128> memory{};
-    std::copy(packet.begin(), packet.end(), memory.begin() + dp::FRAME_HEADROOM);
-    dp::frame frame{};
-    frame.data = memory.data() + dp::FRAME_HEADROOM;
-    frame.length = static_cast<uint32_t>(packet.size());
-    dp::worker_set_now(worker_.get(), NOW);
-    dp::reason reason = dp::REASON_none;
-    dp::translate_frame(worker_.get(), &frame, &reason);
-    return reason;
+  dp::verdict send(uint16_t from) {
+    return traveller_
+        ->send((test::ip6(test::client6, test::pref64(test::server4)) / test::udp(from, 80) /
+                test::payload(4))
+                   .bytes(),
+               NOW)
+        .said;
   }
 
   // Entries that somebody has, the dead as well.
@@ -75,16 +69,13 @@ protected:
     return found;
   }
 
-  struct FreeWorker {
-    void operator()(dp::worker *worker) const { dp::worker_free(worker); }
-  };
   std::unique_ptr<BpfTables> tables_;
-  std::unique_ptr<dp::worker, FreeWorker> worker_;
+  std::optional<dp::Traveller> traveller_;
 };
 
 TEST_F(SmallRing, TheDeadStayUntilTheyAreBuried) {
   for (uint16_t i = 0; i < FLOWS; i++)
-    ASSERT_EQ(send(2000 + i), dp::REASON_translated_6to4);
+    ASSERT_EQ(send(2000 + i), dp::VERDICT_FORWARD);
   ASSERT_EQ(sessions(), FLOWS);
   EXPECT_EQ(losses().dead, 0U);
   tables_->sweep(NOW + 1, [](const auto &, const auto &) { return false; });
@@ -93,13 +84,13 @@ TEST_F(SmallRing, TheDeadStayUntilTheyAreBuried) {
   EXPECT_EQ(bindings(), 0U);
   EXPECT_EQ(tables_->usage().sessions, 0U);
   for (uint16_t i = 0; i < FLOWS; i++)
-    ASSERT_EQ(send(2000 + i), dp::REASON_translated_6to4) << "nobody is left who dies";
+    ASSERT_EQ(send(2000 + i), dp::VERDICT_FORWARD) << "nobody is left who dies";
 }
 
 // Between a death and the sweep an entry is nobody else's: where the ring was full it was used again at once.
 TEST_F(SmallRing, NobodyElseHasTheirEntries) {
   for (uint16_t i = 0; i < FLOWS; i++)
-    ASSERT_EQ(send(2000 + i), dp::REASON_translated_6to4);
+    ASSERT_EQ(send(2000 + i), dp::VERDICT_FORWARD);
   auto keeper = Keeper::load(tables_->object(), false);
   ASSERT_TRUE(keeper) << keeper.failure().message;
   std::vector<SessionRow> rows;

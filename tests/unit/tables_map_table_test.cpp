@@ -165,6 +165,21 @@ TEST_F(InMemory, TheFreeListsCountMayWrap) {
   EXPECT_EQ(wrong(), "");
 }
 
+// What a flood has left empty: a walk that may take ten looks at eighty and says where it goes on.
+TEST_F(InMemory, AWalkDoesNotGoOverAllThatIsEmpty) {
+  change(pools_, maps_.pool + offsetof(dp::table_pool, fresh), MOST);
+  MapTable<dp::port_entry> table(maps_);
+  uint64_t cursor = 0;
+  size_t taken = 0, steps = 0;
+  auto take = [&](const dp::port_key &, const dp::port &) { taken++; };
+  EXPECT_EQ(table.walk(0, 10, take), 80U);
+  do
+    cursor = table.walk(cursor, 10, take);
+  while (cursor != 0 && ++steps < MOST);
+  EXPECT_EQ(steps, MOST / 80 - 1);
+  EXPECT_EQ(taken, 0U);
+}
+
 TEST_F(InMemory, AKeyThatIsThereTwiceIsNamed) {
   fill(100);
   for (size_t at = sizeof(dp::entry_head); at < sizeof(dp::entry_head) + sizeof(dp::port_key);
