@@ -4,56 +4,8 @@
  * map `connections`, in all network namespaces, and this writes a row for each; or, where it refuses that, the files
  * of all processes. One of both is loaded while somebody looks.
  */
+#include "agent/bpf/kernel.h"
 #include "agent/bpf/maps.h"
-
-/* Of the kernel, by name: libbpf finds where these lie in the running one. */
-#define OF_THE_KERNEL __attribute__((preserve_access_index))
-
-struct file;
-struct seq_file;
-struct task_struct;
-
-struct bpf_iter_meta {
-  struct seq_file *seq;
-} OF_THE_KERNEL;
-
-struct in6_addr {
-  union {
-    __be32 u6_addr32[4];
-  } in6_u;
-} OF_THE_KERNEL;
-
-struct sock_common {
-  __be32 skc_daddr;
-  __be32 skc_rcv_saddr;
-  __be16 skc_dport;
-  __u16 skc_num;
-  unsigned short skc_family;
-  volatile unsigned char skc_state;
-  struct in6_addr skc_v6_daddr;
-  struct in6_addr skc_v6_rcv_saddr;
-} OF_THE_KERNEL;
-
-struct sock {
-  struct sock_common __sk_common;
-} OF_THE_KERNEL;
-
-struct socket {
-  struct sock *sk;
-} OF_THE_KERNEL;
-
-struct bpf_iter__task_file {
-  struct bpf_iter_meta *meta;
-  struct task_struct *task;
-  struct file *file;
-} OF_THE_KERNEL;
-
-struct bpf_iter__bpf_sk_storage_map {
-  struct bpf_iter_meta *meta;
-  struct bpf_map *map;
-  struct sock *sk;
-  void *value;
-} OF_THE_KERNEL;
 
 STEP void copy_addresses(struct sock_common *from, struct agent_row *row) {
   if (row->family == FAMILY_IP4) {
