@@ -12,6 +12,7 @@
 #ifndef VIADUCT_DATAPATH_AGEING_H
 #define VIADUCT_DATAPATH_AGEING_H
 
+#include "datapath/event.h"
 #include "datapath/keeper.h"
 #include "datapath/session.h"
 
@@ -28,20 +29,48 @@ STEP enum expiry session_probe(struct packet *p, const struct session_key *key,
   return SESSION_PROBE;
 }
 
-/* may_probe: how the caller says that it cannot send any more now. */
+/* Why a session ends whose timer has run out. A timer is all that TRANS is left: whether by a reset,
+ * or because nobody answered the probe, cannot be told any more. */
+STEP enum event_why why_over(const struct session_key *key, const struct session *session) {
+  if (key->protocol != PROTOCOL_TCP)
+    return WHY_EXPIRED;
+  switch (READ(session->state)) {
+  case STATE_V4_INIT:
+  case STATE_V6_INIT:
+    return WHY_UNANSWERED;
+  case STATE_V4_FIN_V6_FIN_RCV:
+    return WHY_CLOSED;
+  default:
+    return WHY_EXPIRED;
+  }
+}
+
+STEP void count_ended(struct packet *p, enum event_why why) {
+  count(p, REASON_session_ended);
+  count(p, why == WHY_CLOSED       ? REASON_session_closed
+           : why == WHY_UNANSWERED ? REASON_session_unanswered
+           : why == WHY_CLEARED    ? REASON_session_cleared
+           : why == WHY_DISALLOWED ? REASON_session_disallowed
+                                   : REASON_session_expired);
+}
+
+/* `cause`: why the caller has it end at once; WHY_NONE: only if its timer has run out. may_probe: how
+ * the caller says that it cannot send any more now. */
 STEP enum expiry session_expire(struct packet *p, const struct session_key *key,
-                                struct session *session, bool even_if_fresh, bool may_probe) {
+                                struct session *session, enum event_why cause, bool may_probe) {
   struct scratch *s = p->scratch;
   __u32 seen = READ(session->expires);
   struct binding *binding;
+  enum event_why why;
 
-  if (seen == SESSION_DEAD || (!even_if_fresh && p->now <= seen))
+  if (seen == SESSION_DEAD || (!cause && p->now <= seen))
     return SESSION_STAYS;
-  if (!even_if_fresh && key->protocol == PROTOCOL_TCP && READ(session->state) == STATE_ESTABLISHED)
+  if (!cause && key->protocol == PROTOCOL_TCP && READ(session->state) == STATE_ESTABLISHED)
     return may_probe ? session_probe(p, key, session, seen) : SESSION_STAYS;
   if (!SWAP_IF(session->expires, seen, SESSION_DEAD))
     return SESSION_STAYS; /* refreshed meanwhile */
 
+  why = cause ? cause : why_over(key, session);
   s->binding_key.inside = session->inside;
   s->binding_key.inside_port = session->inside_port;
   s->binding_key.protocol = key->protocol;
@@ -49,9 +78,9 @@ STEP enum expiry session_expire(struct packet *p, const struct session_key *key,
   subscriber_key_of(&s->subscriber_key, &session->inside, session->subscriber_prefix);
   if (session->has_peer)
     peer_release(p, key);
-  EVENT(p, session_ended, key, session, even_if_fresh);
+  EVENT(p, session_ended, key, session, why);
   session_remove(p, key);
-  count(p, REASON_session_ended);
+  count_ended(p, why);
 
   binding = binding_find(p, &s->binding_key);
   if (binding)

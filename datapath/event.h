@@ -24,8 +24,12 @@ enum event_kind {
 
 enum event_why {
   WHY_NONE = 0,
-  WHY_EXPIRED, /* nothing kept it alive */
-  WHY_CLEARED, /* by an operator, or a new configuration */
+  WHY_EXPIRED,    /* nothing kept it alive */
+  WHY_CLOSED,     /* TCP: both ends had said that they send no more */
+  WHY_UNANSWERED, /* TCP: nobody answered its SYN with another */
+  WHY_CLEARED,    /* by an operator */
+  WHY_DISALLOWED, /* by a new configuration */
+  WHYS
 };
 
 struct event {

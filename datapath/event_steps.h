@@ -44,8 +44,8 @@ STEP void event_of_binding(const struct packet *p, __u32 kind, const struct bind
   event_of_session(p, EVENT_SESSION_MADE, key, session, WHY_NONE, 0)
 #define event_session_moved(p, key, session, from)                                                 \
   event_of_session(p, EVENT_SESSION_MOVED, key, session, WHY_NONE, from)
-#define event_session_ended(p, key, session, cleared)                                              \
-  event_of_session(p, EVENT_SESSION_ENDED, key, session, (cleared) ? WHY_CLEARED : WHY_EXPIRED, 0)
+#define event_session_ended(p, key, session, why)                                                  \
+  event_of_session(p, EVENT_SESSION_ENDED, key, session, (__u8)(why), 0)
 #define event_binding_made(p, key, binding) event_of_binding(p, EVENT_BINDING_MADE, key, binding)
 #define event_binding_ended(p, key, binding) event_of_binding(p, EVENT_BINDING_ENDED, key, binding)
 

@@ -8,7 +8,7 @@
 #ifndef VIADUCT_DATAPATH_KEEPER_H
 #define VIADUCT_DATAPATH_KEEPER_H
 
-#include "datapath/types.h"
+#include "datapath/event.h"
 
 #ifdef __cplusplus
 namespace viaduct::dp {
@@ -37,7 +37,7 @@ struct expiries {
   __u32 pad;
   struct expiry_row {
     struct session_key key;
-    __u32 even_if_fresh;
+    __u32 cause;            /* enum event_why, or WHY_NONE: its timer */
     __u32 result;           /* out: enum expiry */
     struct session session; /* out: as it was before */
   } row[KEEPER_ROWS];

@@ -121,7 +121,7 @@ static long expire_row(__u32 i, void *context) {
   if (!session)
     return 0;
   row->session = *session;
-  row->result = session_expire(p, &row->key, session, row->even_if_fresh, all->may_probe > 0);
+  row->result = session_expire(p, &row->key, session, row->cause, all->may_probe > 0);
   if (row->result == SESSION_PROBE)
     all->may_probe--;
   return 0;

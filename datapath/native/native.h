@@ -151,15 +151,16 @@ void engine_counters(const struct engine *engine, __u64 counters[REASON_COUNT]);
 /* Whom a sweep asks and tells; any of them may be NULL. */
 struct sweep_calls {
   void *context;
-  /* Whether a session that has not expired may stay; NULL: all may. */
-  int (*keep)(void *context, const struct session_key *key, const struct session *value);
+  /* Why a session is to end at once; WHY_NONE, or NULL: only where its timer has run out. */
+  enum event_why (*cause)(void *context, const struct session_key *key,
+                          const struct session *value);
   /* A packet to send because of what the sweep found: probes and ICMP errors, at most
    * PROBES_PER_SWEEP and policy.icmp_error_rate of them. Good until the call returns. 0, or -1 where it
    * could not be sent, which is counted. NULL: none is sent, and sessions move as if it were. */
   int (*send)(void *context, const struct frame *frame);
 };
 
-/* Ends what has expired (ageing.h) and what keep refuses, answers the SYNs that were held long
+/* Ends what has expired (ageing.h) and what has a cause to, answers the SYNs that were held long
  * enough. Returns how many sessions ended. calls may be NULL. */
 __u64 engine_sweep(struct engine *engine, __u32 now, const struct sweep_calls *calls);
 

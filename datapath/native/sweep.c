@@ -38,9 +38,10 @@ static void sweep_send(struct sweep *sweep, const struct frame *frame) {
 static void sweep_session(void *context, const void *key, void *value) {
   struct sweep *sweep = context;
   struct worker *worker = sweep->packet.target;
-  bool keep = !sweep->calls.keep || sweep->calls.keep(sweep->calls.context, key, value);
+  enum event_why cause =
+      sweep->calls.cause ? sweep->calls.cause(sweep->calls.context, key, value) : WHY_NONE;
 
-  switch (session_expire(&sweep->packet, key, value, !keep, sweep->probes < PROBES_PER_SWEEP)) {
+  switch (session_expire(&sweep->packet, key, value, cause, sweep->probes < PROBES_PER_SWEEP)) {
   case SESSION_ENDED:
     sweep->ended++;
     break;

@@ -61,7 +61,7 @@ json event_item(const dp::event &event) {
   if (event.kind == dp::EVENT_SESSION_MOVED)
     item["from"] = state_name(event.old_state);
   if (event.kind == dp::EVENT_SESSION_ENDED) {
-    item["why"] = event.why == dp::WHY_CLEARED ? "cleared" : "expired";
+    item["why"] = why_name(event.why);
     item.erase("expires_seconds");
   }
   return item;

@@ -53,7 +53,7 @@ Result<std::unique_ptr<Answer>> clear_request(const json &request, const Sweep &
     bool lives = __atomic_load_n(&value.expires, __ATOMIC_RELAXED) != SESSION_DEAD;
     bool meant = lives && (everything || (*filter)->matches(key, value));
     ended += meant ? 1 : 0;
-    return !meant;
+    return meant ? dp::WHY_CLEARED : dp::WHY_NONE;
   });
   return one_item({{"ended", ended}});
 }

@@ -16,8 +16,8 @@ Result<std::unique_ptr<Answer>> sessions_request(const tables::Tables &tables,
 Result<std::unique_ptr<Answer>> bindings_request(const tables::Tables &tables,
                                                  const nlohmann::json &request);
 
-// {"command":"clear"} with either "filter" or "all":true; `sweep` ends what the Keep refuses.
-using Sweep = std::function<void(const tables::Keep &keep)>;
+// {"command":"clear"} with either "filter" or "all":true; `sweep` ends what has a Cause to.
+using Sweep = std::function<void(const tables::Cause &cause)>;
 Result<std::unique_ptr<Answer>> clear_request(const nlohmann::json &request, const Sweep &sweep);
 
 } // namespace viaduct::control

@@ -203,6 +203,12 @@ std::string state_name(uint8_t state) {
   return state < names.size() ? names[state] : std::to_string(state);
 }
 
+std::string why_name(uint8_t why) {
+  constexpr std::array<const char *, dp::WHYS> names = {"",           "expired", "closed",
+                                                        "unanswered", "cleared", "disallowed"};
+  return why < names.size() ? names[why] : std::to_string(why);
+}
+
 json version_item() {
   return {{"version", program_version}};
 }

@@ -62,6 +62,7 @@ struct PoolUse {
 
 std::string protocol_name(uint8_t protocol);
 std::string state_name(uint8_t state); // of enum session_state
+std::string why_name(uint8_t why);     // of enum event_why; empty for WHY_NONE
 
 nlohmann::json version_item();
 nlohmann::json status_item(const Status &status);

@@ -414,7 +414,7 @@ void BpfTables::unbind(const BindingEnds &ends) {
 
 struct BpfTables::Sweep {
   uint32_t now;
-  const Keep &keep;
+  const Cause &cause;
   const Send &send;
   uint32_t may_probe = dp::PROBES_PER_SWEEP;
   uint64_t ended = 0;
@@ -448,19 +448,19 @@ void BpfTables::expire_some(Sweep &sweep) {
 void BpfTables::expire(Sweep &sweep, const std::vector<SessionRow> &rows) {
   dp::expiries &all = keeper_->expiries();
   for (const SessionRow &row : rows) {
-    bool refused = sweep.keep && !sweep.keep(row.key, row.value);
-    if (!refused && sweep.now <= row.value.expires)
+    dp::event_why cause = sweep.cause ? sweep.cause(row.key, row.value) : dp::WHY_NONE;
+    if (cause == dp::WHY_NONE && sweep.now <= row.value.expires)
       continue;
     auto &next = all.row[all.count++];
     next.key = row.key;
-    next.even_if_fresh = refused;
+    next.cause = cause;
     if (all.count == dp::KEEPER_ROWS)
       expire_some(sweep);
   }
 }
 
 void BpfTables::sweep_sessions(Sweep &sweep) {
-  const bool all = static_cast<bool>(sweep.keep);
+  const bool all = static_cast<bool>(sweep.cause);
   uint64_t cursor = all ? 0 : swept_to_;
   size_t seen = 0;
   std::vector<SessionRow> rows;
@@ -478,8 +478,8 @@ void BpfTables::sweep_sessions(Sweep &sweep) {
 }
 
 // In the order of engine_sweep: a SYN that is held is answered where its session ends now.
-uint64_t BpfTables::sweep(uint32_t now, const Keep &keep, const Send &send) {
-  Sweep sweep{.now = now, .keep = keep, .send = send};
+uint64_t BpfTables::sweep(uint32_t now, const Cause &cause, const Send &send) {
+  Sweep sweep{.now = now, .cause = cause, .send = send};
   swept_at_ = now;
   sweep_sessions(sweep);
   dp::sweep_calls calls{};

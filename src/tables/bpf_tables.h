@@ -61,7 +61,7 @@ public:
   Result<void> set_policy(const dp::policy &policy) override;
   bool bind(const BindingEnds &ends) override;
   void unbind(const BindingEnds &ends) override;
-  uint64_t sweep(uint32_t now, const Keep &keep = {}, const Send &send = {}) override;
+  uint64_t sweep(uint32_t now, const Cause &cause = {}, const Send &send = {}) override;
 
 private:
   struct Sweep; // one that is under way

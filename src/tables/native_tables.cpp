@@ -110,16 +110,16 @@ void NativeTables::unbind(const BindingEnds &ends) {
   dp::engine_unbind(engine_, &ends.inside);
 }
 
-uint64_t NativeTables::sweep(uint32_t now, const Keep &keep, const Send &send) {
+uint64_t NativeTables::sweep(uint32_t now, const Cause &cause, const Send &send) {
   struct Calls {
-    const Keep &keep;
+    const Cause &cause;
     const Send &send;
-  } both{keep, send};
+  } both{cause, send};
   dp::sweep_calls calls{};
   calls.context = &both;
-  if (keep)
-    calls.keep = [](void *context, const dp::session_key *key, const dp::session *value) -> int {
-      return static_cast<Calls *>(context)->keep(*key, *value);
+  if (cause)
+    calls.cause = [](void *context, const dp::session_key *key, const dp::session *value) {
+      return static_cast<Calls *>(context)->cause(*key, *value);
     };
   if (send)
     calls.send = [](void *context, const dp::frame *frame) {

@@ -51,8 +51,8 @@ struct Usage {
   uint64_t bindings = 0;
 };
 
-// Whether a session may stay under a new policy; the others are ended.
-using Keep = std::function<bool(const dp::session_key &, const dp::session &)>;
+// Why a session is to end at once; WHY_NONE: only where its timer has run out.
+using Cause = std::function<dp::event_why(const dp::session_key &, const dp::session &)>;
 
 // Sends a whole IP packet that the sweep has made: a probe, or an ICMP error.
 using Send = std::function<bool(std::span<const uint8_t>)>;
@@ -110,9 +110,10 @@ public:
   virtual bool bind(const BindingEnds &ends) = 0;
   virtual void unbind(const BindingEnds &ends) = 0;
 
-  // Ends what has expired at `now` (seconds of CLOCK_MONOTONIC), and all that `keep` refuses if
-  // given. Returns how many sessions ended. What is to be sent because of it goes to `send`.
-  virtual uint64_t sweep(uint32_t now, const Keep &keep = {}, const Send &send = {}) = 0;
+  // Ends what has expired at `now` (seconds of CLOCK_MONOTONIC), and all that has a
+  // `cause` to, if given. Returns how many sessions ended. What is to be sent because of it goes to
+  // `send`.
+  virtual uint64_t sweep(uint32_t now, const Cause &cause = {}, const Send &send = {}) = 0;
 };
 
 } // namespace viaduct::tables

@@ -115,8 +115,8 @@ Result<std::unique_ptr<control::Answer>> Daemon::answer(const std::string &comma
   if (command == "counters")
     return control::counters_answer(tables_->counters());
   if (command == "clear")
-    return control::clear_request(request, [this](const tables::Keep &keep) {
-      log::info("cleared", {{"sessions", sweep(keep)}});
+    return control::clear_request(request, [this](const tables::Cause &cause) {
+      log::info("cleared", {{"sessions", sweep(cause)}});
     });
   if (command == "monitor")
     return monitor(request);

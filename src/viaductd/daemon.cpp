@@ -390,8 +390,8 @@ void Daemon::on_signal(int number) {
     log::failure("reload_refused", {{"error", done.failure().message}});
 }
 
-uint64_t Daemon::sweep(const tables::Keep &keep) {
-  return tables_->sweep(monotonic_seconds(), keep,
+uint64_t Daemon::sweep(const tables::Cause &cause) {
+  return tables_->sweep(monotonic_seconds(), cause,
                         [this](std::span<const uint8_t> packet) { return tun_->send(packet); });
 }
 

@@ -75,8 +75,8 @@ private:
   void warn_of_missing_offloads();
   void warn_of_offloads();
   void warn_of_ports();
-  uint64_t sweep(const tables::Keep &keep); // how many sessions ended
-  uint64_t take_over_bindings();            // likewise
+  uint64_t sweep(const tables::Cause &cause); // how many sessions ended
+  uint64_t take_over_bindings();              // likewise
 
   // A configuration is taken over whole, or the old one stays as it was.
   Result<void> reload();

@@ -93,16 +93,16 @@ uint64_t Daemon::take_over_bindings() {
   for (const tables::BindingEnds &ends : bindings_.all())
     if (!next.has(ends))
       tables_->unbind(ends);
-  auto keep = [&](const dp::session_key &key, const dp::session &value) {
-    return still_allowed(policy_, key, value, next);
+  auto cause = [&](const dp::session_key &key, const dp::session &value) {
+    return still_allowed(policy_, key, value, next) ? dp::WHY_NONE : dp::WHY_DISALLOWED;
   };
-  uint64_t ended = sweep(keep);
+  uint64_t ended = sweep(cause);
   for (const tables::BindingEnds &ends : next.all()) {
     bool bound = bindings_.has(ends);
     for (int i = 0; i < 3 && !bound; i++) {
       bound = tables_->bind(ends);
       if (!bound)
-        ended += sweep(keep);
+        ended += sweep(cause);
     }
     if (!bound)
       log::failure("static_binding",

@@ -39,7 +39,7 @@ inline std::vector<dp::event> fake_events() {
     events[kind].kind = kind;
   events[dp::EVENT_SESSION_MADE].session.state = dp::STATE_V6_INIT;
   events[dp::EVENT_SESSION_MOVED].old_state = dp::STATE_V6_INIT;
-  events[dp::EVENT_SESSION_ENDED].why = dp::WHY_EXPIRED;
+  events[dp::EVENT_SESSION_ENDED].why = dp::WHY_CLOSED;
   std::swap(events[1], events[4]);
   std::swap(events[1], events[2]);
   std::swap(events[2], events[3]);
@@ -65,12 +65,12 @@ inline control::Handler fake_handler(const tables::Tables &tables,
     if (command == "counters")
       return control::counters_answer(tables.counters());
     if (command == "clear") // fake rows cannot end: says how many would have
-      return control::clear_request(request, [&tables](const tables::Keep &keep) {
+      return control::clear_request(request, [&tables](const tables::Cause &cause) {
         std::vector<tables::SessionRow> rows;
         for (uint64_t at = tables.sessions(0, 1000, rows); at != 0;)
           at = tables.sessions(at, 1000, rows);
         for (const auto &row : rows)
-          keep(row.key, row.value);
+          cause(row.key, row.value);
       });
     if (command == "monitor") { // has heard all that happens when it begins, and waits
       static FakeTables watched(0);

@@ -149,7 +149,7 @@ public:
   Result<void> set_policy(const dp::policy &) override { return {}; }
   bool bind(const tables::BindingEnds &) override { return true; }
   void unbind(const tables::BindingEnds &) override {}
-  uint64_t sweep(uint32_t, const tables::Keep &, const tables::Send &) override { return 0; }
+  uint64_t sweep(uint32_t, const tables::Cause &, const tables::Send &) override { return 0; }
 
   mutable size_t largest_limit = 0; // that a dump asked for
   mutable std::vector<uint8_t> traced;

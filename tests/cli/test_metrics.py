@@ -219,6 +219,17 @@ def test_the_dashboard_asks_only_for_metrics_there_are(daemon):
         assert name in asked
 
 
+def test_the_dashboard_shows_every_cause_of_a_sessions_end_once():
+    causes = {name for name, kind in REASONS if re.match("session_(?!made|ended)", name) and kind == "EVENT"}
+    dashboard = json.loads((TOP / "packaging/grafana-dashboard.json").read_text())
+    matchers = [matcher for panel in dashboard["panels"] for target in panel.get("targets", ())
+                for matcher in re.findall(r'event(=~|!~|=)"([^"]*)"', target["expr"])]
+    shown = [value for operator, value in matchers if operator != "!~" and "session_" in value]
+    assert sorted(shown) == sorted(["session_made", shown[-1]]) and set(shown[-1].split("|")) == causes
+    assert {value for operator, value in matchers if operator == "!~"} == {
+        "|".join(["session_made", "session_ended", shown[-1]])}
+
+
 def test_the_alerts_ask_only_for_metrics_there_are(daemon):
     families = daemon.counted()
     path = TOP / "packaging/prometheus-alerts.yml"

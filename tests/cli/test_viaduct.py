@@ -441,7 +441,7 @@ def test_monitor_shows_a_line_for_each_event_until_interrupted(daemon):
         "binding_made   tcp   [2001:db8:1::64]:1024 as 203.0.113.10:1024\n",
         f"session_made   tcp   {ends}, v6_init\n",
         f"session_moved  tcp   {ends}, v6_init to established\n",
-        f"session_ended  tcp   {ends}, expired, 7 packets, 1536 bytes\n",
+        f"session_ended  tcp   {ends}, closed, 7 packets, 1536 bytes\n",
         "binding_ended  tcp   [2001:db8:1::64]:1024 as 203.0.113.10:1024\n",
         "lost           12 events lost\n",
     ]
@@ -455,7 +455,7 @@ def test_monitor_as_json_ends_with_its_daemon(directory):
     assert json.loads(command.stdout.readline())["event"] == "begun"
     items = [json.loads(command.stdout.readline()) for _ in range(4)]
     assert [item["event"] for item in items] == ["session_made", "session_moved", "session_ended", "lost"]
-    assert (items[1]["from"], items[2]["why"], items[3]["count"]) == ("v6_init", "expired", 12)
+    assert (items[1]["from"], items[2]["why"], items[3]["count"]) == ("v6_init", "closed", 12)
     daemon.stop()
     out, err = command.communicate(timeout=10)
     assert (out, command.returncode) == ("", 1) and "closed the connection" in err

@@ -201,10 +201,10 @@ public:
   }
 
   void empty() {
-    auto refuse = [](void *, const dp::session_key *, const dp::session *) { return 0; };
+    auto all = [](void *, const dp::session_key *, const dp::session *) { return dp::WHY_CLEARED; };
     constexpr uint32_t later = start + MAX_RECORDS * 1000; // held SYNs and fragments, too
     dp::sweep_calls calls{};
-    calls.keep = refuse;
+    calls.cause = all;
     dp::engine_sweep(engine_, later, &calls);
     dp::engine_sweep(engine_, later, &calls); // frees what the first has taken out
     uint32_t sessions = 0, bindings = 0;

@@ -226,7 +226,7 @@ public:
 private:
   std::string one_sweep(const Step &step) {
     Counters before = target_.counters();
-    std::vector<Bytes> sent = target_.sweep(now_);
+    std::vector<Bytes> sent = target_.sweep(now_, step.cause);
     std::string wrong;
     if (sent.size() != step.sends.size())
       wrong += fmt::format("  expected {} packets, got {}\n", step.sends.size(), sent.size());

@@ -66,7 +66,8 @@ public:
   virtual Result<void> reset(const Tables &given) = 0;
   virtual Result<Departure> run(const Arrival &arrival) = 0;
 
-  virtual std::vector<Bytes> sweep(uint32_t now) = 0; // what it sends; never on the BPF build
+  // What it sends. All sessions end where there is a cause to. Never on the BPF build.
+  virtual std::vector<Bytes> sweep(uint32_t now, dp::event_why cause) = 0;
 
   virtual Counters counters() const = 0;
   virtual std::optional<dp::session> find(const dp::session_key &key) const = 0;

@@ -2,6 +2,7 @@
 #include "lib/vector.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 namespace viaduct::test {
@@ -190,6 +191,22 @@ Step sweep_after(uint32_t seconds, Counts counts, std::vector<Check> leaves,
           .leaves = std::move(leaves),
           .sweep = true,
           .sends = std::move(sends)};
+}
+
+Step all_end(dp::event_why cause, Counts counts, std::vector<Check> leaves) {
+  Step step = sweep_after(0, std::move(counts), std::move(leaves));
+  step.cause = cause;
+  return step;
+}
+
+Counts one_ends(dp::event_why why) {
+  constexpr std::array<dp::reason, dp::WHYS> reasons = {dp::REASON_none,
+                                                        dp::REASON_session_expired,
+                                                        dp::REASON_session_closed,
+                                                        dp::REASON_session_unanswered,
+                                                        dp::REASON_session_cleared,
+                                                        dp::REASON_session_disallowed};
+  return {{dp::REASON_session_ended, 1}, {reasons.at(why), 1}, {dp::REASON_binding_ended, 1}};
 }
 
 PolicyChange without_accounting() {

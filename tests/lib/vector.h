@@ -16,6 +16,7 @@
 // build of the data path; what the BPF build hands up says so with `.bpf = punt(REASON)`.
 #pragma once
 
+#include "datapath/event.h"
 #include "datapath/types.h"
 #include "lib/addresses.h"
 #include "lib/packet.h"
@@ -190,11 +191,18 @@ struct Step {
   // Instead of a packet: the sweep, and what it sends. The BPF build has none, a vector ends there.
   bool sweep = false;
   std::vector<Packet> sends = {};
+  dp::event_why cause = dp::WHY_NONE; // for all sessions to end
 };
 
 // What happens when nothing happens for some seconds.
 Step sweep_after(uint32_t seconds, Counts counts, std::vector<Check> leaves,
                  std::vector<Packet> sends = {});
+
+// Somebody ends all sessions.
+Step all_end(dp::event_why cause, Counts counts, std::vector<Check> leaves);
+
+// What is counted when a session ends for that reason, and its binding with it.
+Counts one_ends(dp::event_why why);
 
 struct Vector {
   std::string name;

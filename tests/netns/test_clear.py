@@ -24,6 +24,7 @@ def test_clear_ends_what_the_filter_names(nat_lab):
         assert lab.sessions() == [] and lab.show("bindings") == []
         counters = lab.counters()
         assert counters["session_made"] == counters["session_ended"] == 2
+        assert counters["session_cleared"] == 2
         assert counters["binding_made"] == counters["binding_ended"] == 2
         with Connection(lab.client, target, 8) as again:
             again.talk()
@@ -60,6 +61,7 @@ def test_clear_beside_running_traffic(nat_lab):
     lab.viaduct("clear", "sessions", "--all")
     counters = lab.counters()
     assert counters["session_made"] == counters["session_ended"] >= ended
+    assert counters["session_cleared"] == counters["session_ended"]
     assert counters["binding_made"] == counters["binding_ended"]
     assert lab.show("sessions") == [] and lab.show("bindings") == []
     assert all(item["udp"] == 0 for item in lab.show("pools"))

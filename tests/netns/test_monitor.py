@@ -61,6 +61,19 @@ def test_a_session_that_expires():
         assert monitor.process.popen.wait(10) == 1
 
 
+def test_a_session_that_a_new_configuration_does_not_allow(nat_lab):
+    lab = nat_lab
+    client = udp_socket(lab.client, labs.CLIENT, 40123)
+    client.sendto(b"u", (TARGET, 7001))
+    labs.wait_for("the session", lambda: lab.sessions(protocol="udp"))
+    client.close()
+    monitor = Monitor(lab)
+    lab.write_config(nat64={"pool4": [labs.POOL_ROUTED]})
+    lab.viaduct("reload")
+    monitor.wait(["session_ended", "binding_ended"])
+    assert monitor.events()[0]["why"] == "disallowed"
+
+
 def echoed(client):
     """A datagram may be lost: in a queue, or since its session has ended this very moment."""
     client.settimeout(2)

@@ -131,6 +131,8 @@ def test_a_pool_address_that_goes_takes_its_sessions_along(talking):
     lab.write_config(nat64={"pool4": [labs.POOL_ROUTED]})
     lab.viaduct("reload")
     assert pool_addresses(lab) == [labs.POOL_ROUTED]
+    counters = lab.counters()
+    assert counters["session_disallowed"] == counters["session_ended"] == 1
     with Connection(lab.client, labs.embed(labs.SERVER), 7) as fresh:
         fresh.talk()
         port = fresh.socket.getsockname()[1]

@@ -95,6 +95,21 @@ TEST_F(MonitorsTest, events_have_their_fields) {
               std::string("2026-11-21T11:40:05.123Z").size());
 }
 
+TEST_F(MonitorsTest, each_end_has_its_reason) {
+  auto all = begin();
+  std::vector<dp::event> ends;
+  for (uint8_t why = dp::WHY_EXPIRED; why < dp::WHYS; why++) {
+    ends.push_back(event_of(0, dp::EVENT_SESSION_ENDED));
+    ends.back().why = why;
+  }
+  happens(ends);
+  std::vector<std::string> said;
+  for (const json &item : heard(*all))
+    said.push_back(item["why"]);
+  EXPECT_EQ(said,
+            (std::vector<std::string>{"expired", "closed", "unanswered", "cleared", "disallowed"}));
+}
+
 TEST_F(MonitorsTest, a_slow_one_loses_what_does_not_fit_and_is_told_where) {
   auto slow = begin(), quick = begin();
   happens(std::vector<dp::event>(Monitors::queue_limit + 10, event_of(0)));

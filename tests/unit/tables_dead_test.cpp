@@ -78,7 +78,7 @@ TEST_F(SmallRing, TheDeadStayUntilTheyAreBuried) {
     ASSERT_EQ(send(2000 + i), dp::VERDICT_FORWARD);
   ASSERT_EQ(sessions(), FLOWS);
   EXPECT_EQ(losses().dead, 0U);
-  tables_->sweep(NOW + 1, [](const auto &, const auto &) { return false; });
+  tables_->sweep(NOW + 1, [](const auto &, const auto &) { return dp::WHY_CLEARED; });
   EXPECT_GT(losses().dead, 0U) << "a page holds 128 of 400";
   EXPECT_EQ(sessions(), 0U);
   EXPECT_EQ(bindings(), 0U);
@@ -100,7 +100,7 @@ TEST_F(SmallRing, NobodyElseHasTheirEntries) {
   calls.now = NOW + 1;
   for (const SessionRow &row : rows) {
     calls.row[calls.count].key = row.key;
-    calls.row[calls.count++].even_if_fresh = 1;
+    calls.row[calls.count++].cause = dp::WHY_CLEARED;
   }
   ASSERT_EQ(calls.count, FLOWS);
   ASSERT_TRUE((*keeper)->run_expiries());

@@ -87,7 +87,7 @@ protected:
 
   uint64_t clear() {
     return tables_->sweep(monotonic_seconds(),
-                          [](const session_key &, const session &) { return false; });
+                          [](const session_key &, const session &) { return WHY_CLEARED; });
   }
 
   void expect_nothing_left() {

@@ -276,8 +276,9 @@ protected:
     by_program_ += traveller.by_program();
   }
 
-  static bool not_neighbour(const session_key &, const session &value) {
-    return std::memcmp(value.inside.byte, test::neighbour6.bytes.data(), 16) != 0;
+  static event_why not_neighbour(const session_key &, const session &value) {
+    return std::memcmp(value.inside.byte, test::neighbour6.bytes.data(), 16) != 0 ? WHY_NONE
+                                                                                  : WHY_CLEARED;
   }
 
   // They look at what the workers are changing, and leave nothing behind: the count at the end of
@@ -311,7 +312,7 @@ protected:
     for (unsigned step = 0; finished_ < WORKERS; step++) {
       if (step < 3) // an anchor lives for four
         now_++;
-      tables_->sweep(now_, step % 3 == 2 ? not_neighbour : tables::Keep());
+      tables_->sweep(now_, step % 3 == 2 ? not_neighbour : tables::Cause());
       EXPECT_LE(read_tables(*tables_).sessions.size(), most_sessions_);
       for (const auto &row : read_tables(*tables_).bindings)
         EXPECT_EQ(row.key.pad, 0);

@@ -251,21 +251,51 @@ TEST_P(TablesTest, AnswersAHeldSynWhoseSessionHasJustEnded) {
   EXPECT_EQ(answers(10), std::pair(uint64_t{1}, uint64_t{1}));
 }
 
-TEST_P(TablesTest, SweepsWhatIsNotToBeKept) {
+TEST_P(TablesTest, SweepsWhatHasACause) {
   make(100);
   for (uint16_t to = 1; to <= 50; to++)
     send(1, to);
-  auto even = [](const dp::session_key &key, const dp::session &value) {
+  auto odd = [](const dp::session_key &key, const dp::session &value) {
     EXPECT_EQ(std::memcmp(value.inside.byte, test::client6.bytes.data(), 16), 0);
-    return ntohs(key.remote_port) % 2 == 0;
+    const uint16_t port = ntohs(key.remote_port);
+    return port % 2 == 0 ? dp::WHY_NONE : port % 5 == 0 ? dp::WHY_CLEARED : dp::WHY_DISALLOWED;
   };
-  EXPECT_EQ(tables_->sweep(NOW, even), 25U);
-  EXPECT_EQ(tables_->sweep(NOW, even), 0U);
+  EXPECT_EQ(tables_->sweep(NOW, odd), 25U);
+  EXPECT_EQ(tables_->sweep(NOW, odd), 0U);
   for (const SessionRow &row : all_sessions(64))
     EXPECT_EQ(ntohs(row.key.remote_port) % 2, 0);
-  // Being kept does not make anything live longer.
-  auto all = [](const dp::session_key &, const dp::session &) { return true; };
-  EXPECT_EQ(tables_->sweep(NOW + UDP_TIMEOUT + 1, all), 25U);
+  // That there is none does not make anything live longer.
+  auto none = [](const dp::session_key &, const dp::session &) { return dp::WHY_NONE; };
+  EXPECT_EQ(tables_->sweep(NOW + UDP_TIMEOUT + 1, none), 25U);
+  const Counters counters = tables_->counters();
+  EXPECT_EQ(counters[dp::REASON_session_cleared], 5U);
+  EXPECT_EQ(counters[dp::REASON_session_disallowed], 20U);
+  EXPECT_EQ(counters[dp::REASON_session_expired], 25U);
+  EXPECT_EQ(counters[dp::REASON_session_ended], 50U);
+}
+
+// An operator's cause, and a configuration's, are told though the timer has run out, too.
+TEST_P(TablesTest, TellsWhyASessionEnded) {
+  make(100);
+  tables_->watch(true);
+  const auto why = [&](uint32_t now, const Cause &cause) {
+    send(3000, 1, NOW);
+    tables_->sweep(now, cause);
+    std::vector<dp::event> events;
+    tables_->events(100, events);
+    for (const dp::event &event : events)
+      if (event.kind == dp::EVENT_SESSION_ENDED)
+        return int{event.why};
+    return -1;
+  };
+  const auto always = [](dp::event_why given) {
+    return [=](const dp::session_key &, const dp::session &) { return given; };
+  };
+  EXPECT_EQ(why(NOW, always(dp::WHY_CLEARED)), dp::WHY_CLEARED);
+  EXPECT_EQ(why(NOW, always(dp::WHY_DISALLOWED)), dp::WHY_DISALLOWED);
+  EXPECT_EQ(why(NOW + UDP_TIMEOUT + 1, always(dp::WHY_DISALLOWED)), dp::WHY_DISALLOWED);
+  EXPECT_EQ(why(NOW + UDP_TIMEOUT + 1, always(dp::WHY_NONE)), dp::WHY_EXPIRED);
+  EXPECT_EQ(why(NOW + UDP_TIMEOUT + 1, {}), dp::WHY_EXPIRED);
 }
 
 TEST_P(TablesTest, TakesANewPolicyAsAWhole) {
@@ -300,7 +330,7 @@ TEST_P(TablesTest, RemembersTheMostPortsThatWereInUse) {
     ASSERT_EQ(send(from, 54), dp::REASON_translated_6to4); // another session, the same port
     expect_use(from, from);
   }
-  tables_->sweep(NOW, [](const dp::session_key &, const dp::session &) { return false; });
+  tables_->sweep(NOW, [](const dp::session_key &, const dp::session &) { return dp::WHY_CLEARED; });
   expect_use(0, 100); // what is cleared was still in use once
   for (uint16_t from = 1; from <= 60; from++)
     ASSERT_EQ(send(from, 53), dp::REASON_translated_6to4);
@@ -335,7 +365,7 @@ TEST_P(TablesTest, KeepsTheMostAsLongAsTheAddressIsInThePool) {
   // What is still bound to it does not make the other's count less.
   ASSERT_EQ(send(1000, 53), dp::REASON_translated_6to4);
   tables_->sweep(NOW, [&](const dp::session_key &key, const dp::session &) {
-    return key.pool_address == policy.pool[0].address;
+    return key.pool_address == policy.pool[0].address ? dp::WHY_NONE : dp::WHY_DISALLOWED;
   });
   EXPECT_LE(tables_->pool_use(policy.pool[0]).used[1], 1U);
 }
@@ -350,7 +380,7 @@ TEST_P(TablesTest, TellsOfEventsInTheirOrderWhileSomebodyWatches) {
   for (int round = 0; round < 3; round++) { // made by a worker, ended by the sweep
     send(3000, 1);
     tables_->sweep(NOW, [](const dp::session_key &, const dp::session &value) {
-      return ntohs(value.inside_port) != 3000;
+      return ntohs(value.inside_port) != 3000 ? dp::WHY_NONE : dp::WHY_CLEARED;
     });
   }
   EXPECT_EQ(tables_->events(5, events), 0U);

@@ -143,7 +143,7 @@ public:
     act(arrival, departure, counters_);
     return departure;
   }
-  std::vector<Bytes> sweep(uint32_t) override { return {}; }
+  std::vector<Bytes> sweep(uint32_t, dp::event_why) override { return {}; }
   Counters counters() const override { return counters_; }
   std::optional<dp::session> find(const dp::session_key &) const override { return {}; }
   std::optional<dp::binding> find(const dp::binding_key &) const override { return {}; }

@@ -12,7 +12,6 @@ const Ipv6 server6 = pref64(server4);
 
 constexpr uint32_t established = 7200, transitory = 240;
 
-const Counts one_ends{{dp::REASON_session_ended, 1}, {dp::REASON_binding_ended, 1}};
 const Counts one_probe{{dp::REASON_probe_sent, 1}};
 
 SessionState datagrams() {
@@ -29,7 +28,7 @@ SessionState connection() {
 
 // A host that speaks once more after `silence`, and is silent then until the session ends.
 Vector silence(std::string name, const SessionState &flow, const Packet &in, const Packet &out,
-               uint32_t timeout) {
+               uint32_t timeout, dp::event_why why = dp::WHY_EXPIRED) {
   SessionState gone = flow, there = flow;
   gone.exists_ = false;
   there.state_.reset(); // whatever the packet has made of it
@@ -40,19 +39,20 @@ Vector silence(std::string name, const SessionState &flow, const Packet &in, con
           .expect = FORWARD,
           .out = out,
           .then = {sweep_after(timeout, {}, {there}),
-                   sweep_after(1, one_ends, {gone, no_binding(flow.protocol, flow.inside)})}};
+                   sweep_after(1, one_ends(why), {gone, no_binding(flow.protocol, flow.inside)})}};
 }
 
 // A TCP session in some state that ends without anybody being asked.
-Vector ends(std::string name, dp::session_state state) {
-  return {.name = std::move(name),
-          .rfc = "RFC 6146 3.5.2.2",
-          .given = {.sessions = {connection().state(state).expires_in(50)}},
-          // A packet of no concern: vectors begin with one.
-          .in = ip4(server4, pool4) / udp(53, 40001),
-          .expect = drop(dp::REASON_no_binding),
-          .then = {sweep_after(50, {}, {connection().state(state)}),
-                   sweep_after(1, one_ends, {no_session(TCP, {pool4, 40001}, {server4, 80})})}};
+Vector ends(std::string name, dp::session_state state, dp::event_why why) {
+  return {
+      .name = std::move(name),
+      .rfc = "RFC 6146 3.5.2.2",
+      .given = {.sessions = {connection().state(state).expires_in(50)}},
+      // A packet of no concern: vectors begin with one.
+      .in = ip4(server4, pool4) / udp(53, 40001),
+      .expect = drop(dp::REASON_no_binding),
+      .then = {sweep_after(50, {}, {connection().state(state)}),
+               sweep_after(1, one_ends(why), {no_session(TCP, {pool4, 40001}, {server4, 80})})}};
 }
 
 Packet probe() {
@@ -71,20 +71,20 @@ std::vector<Vector> timer_vectors() {
               ip4(pool4, server4).any_id() / icmp4_echo_request(40007, 1), 60),
       silence("a SYN that nobody answers lives for four minutes",
               connection().state(dp::STATE_V6_INIT), ip6(client6, server6) / tcp(1234, 80).syn(),
-              ip4(pool4, server4).any_id() / tcp(40001, 80).syn(), transitory),
+              ip4(pool4, server4).any_id() / tcp(40001, 80).syn(), transitory, dp::WHY_UNANSWERED),
       silence("a connection with both FINs lives for four minutes",
               connection().state(dp::STATE_V6_FIN_RCV),
               ip4(server4, pool4) / tcp(80, 40001).fin().ack(1),
-              ip6(server6, client6) / tcp(80, 1234).fin().ack(1), transitory),
+              ip6(server6, client6) / tcp(80, 1234).fin().ack(1), transitory, dp::WHY_CLOSED),
       silence("a connection that was reset lives for four minutes", connection(),
               ip4(server4, pool4) / tcp(80, 40001).rst(),
               ip6(server6, client6) / tcp(80, 1234).rst(), transitory),
-      ends("V4 INIT ends unasked", dp::STATE_V4_INIT),
-      ends("V6 INIT ends unasked", dp::STATE_V6_INIT),
-      ends("V4 FIN RCV ends unasked", dp::STATE_V4_FIN_RCV),
-      ends("V6 FIN RCV ends unasked", dp::STATE_V6_FIN_RCV),
-      ends("V4 FIN V6 FIN RCV ends unasked", dp::STATE_V4_FIN_V6_FIN_RCV),
-      ends("TRANS ends unasked", dp::STATE_TRANS),
+      ends("V4 INIT ends unasked", dp::STATE_V4_INIT, dp::WHY_UNANSWERED),
+      ends("V6 INIT ends unasked", dp::STATE_V6_INIT, dp::WHY_UNANSWERED),
+      ends("V4 FIN RCV ends unasked", dp::STATE_V4_FIN_RCV, dp::WHY_EXPIRED),
+      ends("V6 FIN RCV ends unasked", dp::STATE_V6_FIN_RCV, dp::WHY_EXPIRED),
+      ends("V4 FIN V6 FIN RCV ends unasked", dp::STATE_V4_FIN_V6_FIN_RCV, dp::WHY_CLOSED),
+      ends("TRANS ends unasked", dp::STATE_TRANS, dp::WHY_EXPIRED),
   };
 }
 
@@ -102,7 +102,8 @@ std::vector<Vector> probe_vectors() {
                                {connection().state(dp::STATE_TRANS).expires_in(transitory)},
                                {probe()}),
                    sweep_after(transitory, {}, {connection().state(dp::STATE_TRANS)}),
-                   sweep_after(1, one_ends, {no_session(TCP, {pool4, 40001}, {server4, 80})})},
+                   sweep_after(1, one_ends(dp::WHY_EXPIRED),
+                               {no_session(TCP, {pool4, 40001}, {server4, 80})})},
       },
       Vector{
           .name = "a host that answers the probe keeps its connection",
@@ -132,7 +133,7 @@ std::vector<Vector> probe_vectors() {
                     .expect = FORWARD,
                     .out = ip4(pool4, server4).any_id() / tcp(40001, 80).seq(0).rst(),
                     .leaves = {connection().state(dp::STATE_TRANS).expires_in(transitory - 10)}},
-                   sweep_after(transitory - 9, one_ends, {})},
+                   sweep_after(transitory - 9, one_ends(dp::WHY_EXPIRED), {})},
       },
       Vector{
           .name = "a probe comes from the prefix that the host has used",
@@ -144,6 +145,39 @@ std::vector<Vector> probe_vectors() {
           .then = {sweep_after(
               2, one_probe, {},
               {ip6(address6("2001:db8:1c6:3364:50::"), client6) / tcp(80, 1234).ack(0).window(0)})},
+      },
+  };
+}
+
+// A session that somebody ends, whatever its state and its timer.
+Vector is_ended(std::string name, const SessionState &flow, dp::event_why cause) {
+  SessionState gone = flow;
+  gone.exists_ = false;
+  return {
+      .name = std::move(name),
+      .given = {.sessions = {flow}},
+      .in = ip4(server4b, pool4) / udp(53, 5),
+      .expect = drop(dp::REASON_no_binding),
+      .then = {all_end(cause, one_ends(cause), {gone, no_binding(flow.protocol, flow.inside)})}};
+}
+
+std::vector<Vector> cause_vectors() {
+  const SessionState closed = connection().state(dp::STATE_V4_FIN_V6_FIN_RCV);
+  return {
+      is_ended("a UDP session is cleared", datagrams(), dp::WHY_CLEARED),
+      is_ended("an ICMP session is not allowed any more", ping(), dp::WHY_DISALLOWED),
+      is_ended("an established connection is cleared unasked", connection(), dp::WHY_CLEARED),
+      is_ended("a connection is not allowed any more", connection(), dp::WHY_DISALLOWED),
+      is_ended("a closed connection is cleared before its timer runs out", closed, dp::WHY_CLEARED),
+      Vector{
+          .name = "a port that a new connection has taken over ends unanswered",
+          .rfc = "RFC 6146 3.5.2.2",
+          .given = {.sessions = {closed}},
+          .in = ip6(client6, server6) / tcp(1234, 80).syn(),
+          .expect = FORWARD,
+          .out = ip4(pool4, server4).any_id() / tcp(40001, 80).syn(),
+          .leaves = {connection().state(dp::STATE_V6_INIT)},
+          .then = {sweep_after(transitory + 1, one_ends(dp::WHY_UNANSWERED), {})},
       },
   };
 }
@@ -204,7 +238,7 @@ std::vector<Vector> refresh_vectors() {
 
 std::vector<Vector> ageing_vectors() {
   std::vector<Vector> all;
-  for (auto some : {timer_vectors, probe_vectors, refresh_vectors}) {
+  for (auto some : {timer_vectors, probe_vectors, cause_vectors, refresh_vectors}) {
     std::vector<Vector> vectors = some();
     all.insert(all.end(), vectors.begin(), vectors.end());
   }

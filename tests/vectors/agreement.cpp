@@ -555,14 +555,18 @@ private:
   }
 
   // By port, so that it does not matter in which order the tables are walked.
-  static bool is_kept(const dp::session_key &key) { return (key.remote_port & 0x0100) == 0; }
+  static dp::event_why cause_of(const dp::session_key &key) {
+    return (key.remote_port & 0x0100) == 0   ? dp::WHY_NONE
+           : (key.remote_port & 0x0200) == 0 ? dp::WHY_CLEARED
+                                             : dp::WHY_DISALLOWED;
+  }
 
   void sweep(uint32_t now, bool clear) {
     std::vector<Bytes> bpf, native;
-    tables::Keep keep;
+    tables::Cause cause;
     if (clear)
-      keep = [](const dp::session_key &key, const dp::session &) { return is_kept(key); };
-    uint64_t ended = engine_.tables().sweep(now, keep, [&](std::span<const uint8_t> packet) {
+      cause = [](const dp::session_key &key, const dp::session &) { return cause_of(key); };
+    uint64_t ended = engine_.tables().sweep(now, cause, [&](std::span<const uint8_t> packet) {
       bpf.emplace_back(packet.begin(), packet.end());
       return true;
     });
@@ -574,8 +578,8 @@ private:
       return 0;
     };
     if (clear)
-      calls.keep = [](void *, const dp::session_key *key, const dp::session *) {
-        return is_kept(*key) ? 1 : 0;
+      calls.cause = [](void *, const dp::session_key *key, const dp::session *) {
+        return cause_of(*key);
       };
     uint64_t expected = dp::engine_sweep(native_.engine(), now, &calls);
     if (ended != expected)

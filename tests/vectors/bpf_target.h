@@ -45,7 +45,7 @@ public:
   Result<void> reset(const Tables &given) override;
   Result<Departure> run(const Arrival &arrival) override;
 
-  std::vector<Bytes> sweep(uint32_t) override { return {}; }
+  std::vector<Bytes> sweep(uint32_t, dp::event_why) override { return {}; }
   Counters counters() const override;
   std::optional<dp::session> find(const dp::session_key &key) const override {
     return test::find(*object_, key);

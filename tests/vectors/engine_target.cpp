@@ -120,10 +120,13 @@ Result<Departure> EngineTarget::run(const Arrival &arrival) {
   return departure;
 }
 
-std::vector<Bytes> EngineTarget::sweep(uint32_t now) {
+std::vector<Bytes> EngineTarget::sweep(uint32_t now, dp::event_why cause) {
   now_ = now;
   std::vector<Bytes> sent;
-  engine_->tables->sweep(now, {}, [&](std::span<const uint8_t> packet) {
+  tables::Cause always;
+  if (cause != dp::WHY_NONE)
+    always = [cause](const dp::session_key &, const dp::session &) { return cause; };
+  engine_->tables->sweep(now, always, [&](std::span<const uint8_t> packet) {
     sent.emplace_back(packet.begin(), packet.end());
     return true;
   });

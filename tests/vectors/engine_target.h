@@ -27,7 +27,7 @@ public:
   Result<void> reset(const Tables &given) override;
   Result<Departure> run(const Arrival &arrival) override;
 
-  std::vector<Bytes> sweep(uint32_t now) override;
+  std::vector<Bytes> sweep(uint32_t now, dp::event_why cause) override;
   // The sum of all builds'; that a packet was handed up is none of the history.
   Counters counters() const override;
   std::optional<dp::session> find(const dp::session_key &key) const override;

@@ -92,17 +92,22 @@ Result<void> NativeTarget::reset(const Tables &given) {
   return {};
 }
 
-std::vector<Bytes> NativeTarget::sweep(uint32_t now) {
-  std::vector<Bytes> sent;
+std::vector<Bytes> NativeTarget::sweep(uint32_t now, dp::event_why cause) {
+  struct Calls {
+    dp::event_why cause;
+    std::vector<Bytes> sent;
+  } here{cause, {}};
   dp::sweep_calls calls{};
-  calls.context = &sent;
+  calls.context = &here;
+  calls.cause = [](void *context, const dp::session_key *, const dp::session *) {
+    return static_cast<Calls *>(context)->cause;
+  };
   calls.send = [](void *context, const dp::frame *frame) {
-    static_cast<std::vector<Bytes> *>(context)->emplace_back(frame->data,
-                                                             frame->data + frame->length);
+    static_cast<Calls *>(context)->sent.emplace_back(frame->data, frame->data + frame->length);
     return 0;
   };
   dp::engine_sweep(engine_.get(), now, &calls);
-  return sent;
+  return here.sent;
 }
 
 Counters NativeTarget::counters() const {

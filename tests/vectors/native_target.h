@@ -23,7 +23,7 @@ public:
   Result<void> reset(const Tables &given) override;
   Result<Departure> run(const Arrival &arrival) override { return carry(worker_.get(), arrival); }
 
-  std::vector<Bytes> sweep(uint32_t now) override;
+  std::vector<Bytes> sweep(uint32_t now, dp::event_why cause) override;
   Counters counters() const override;
   std::optional<dp::session> find(const dp::session_key &key) const override;
   std::optional<dp::binding> find(const dp::binding_key &key) const override;

@@ -83,7 +83,7 @@ SessionState old_flow() {
 
 // A host after the flow that had port 5000 has ended.
 std::vector<Vector> rest_vectors() {
-  const Counts ended{{dp::REASON_session_ended, 1}, {dp::REASON_binding_ended, 1}};
+  const Counts ended = one_ends(dp::WHY_EXPIRED);
   auto from = [](uint16_t inside) { return ip6(client6, server6) / udp(inside, 53); };
   auto at = [](uint16_t pool) { return ip4(pool4, server4).any_id() / udp(pool, 53); };
   Counts again = a_new_flow;
@@ -161,8 +161,7 @@ std::vector<Vector> quota_vectors() {
           .expect = FORWARD,
           .out = ip4(pool4, server4).any_id() / udp(port("p"), 53),
           .counts = a_new_flow,
-          .then = {sweep_after(301, {{dp::REASON_session_ended, 1}, {dp::REASON_binding_ended, 1}},
-                               {}),
+          .then = {sweep_after(301, one_ends(dp::WHY_EXPIRED), {}),
                    {.in = ip6(client6, server6) / udp(1236, 53),
                     .expect = FORWARD,
                     .out = ip4(pool4, server4).any_id() / udp(port("q"), 53),
