@@ -213,14 +213,15 @@ json version_item() {
   return {{"version", program_version}};
 }
 
-double handed_up_share(const tables::Counters &counters) {
+double handed_up_share(const tables::Counters &counters, const tables::Counters &before) {
   uint64_t handed_up = 0, ended = 0;
   for (size_t reason = 0; reason < counters.size(); reason++) {
     std::string_view kind = reason_texts()[reason].kind;
+    const uint64_t counted = counters[reason] - before[reason];
     if (kind == "punt")
-      handed_up += counters[reason];
+      handed_up += counted;
     else if (kind != "event")
-      ended += counters[reason]; // also what was handed up, in the end
+      ended += counted; // also what was handed up, in the end
   }
   return ended == 0 ? 0 : static_cast<double>(handed_up) / static_cast<double>(ended);
 }

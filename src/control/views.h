@@ -43,15 +43,16 @@ struct Status {
   std::vector<std::string> offloads_missing; // not given
   std::vector<std::string> prefixes;
   tables::Usage usage;
-  double handed_up = 0;    // share of packets, 0 to 1, that BPF has handed up to the workers
+  double handed_up = 0; // share of packets, 0 to 1, that BPF has handed up to this daemon's workers
   std::string why_not_bpf; // what the kernel said, where "auto" had to take the other engine
   std::string why_mortal;  // why sessions end with the daemon; empty: a successor takes them over
   std::vector<DirectPort> direct; // those that [nvi] direct names
   Dns64Status dns64;
 };
 
-// Of counters: what was handed up, of all packets whose way has ended.
-double handed_up_share(const tables::Counters &counters);
+// What was handed up, of all packets whose way has ended since the counters were `before`: those of the
+// kernel outlive the daemon, and those of its workers do not.
+double handed_up_share(const tables::Counters &counters, const tables::Counters &before);
 
 // How many ports or identifiers of a pool address are taken.
 struct PoolUse {

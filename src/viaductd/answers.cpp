@@ -63,7 +63,7 @@ control::Status Daemon::status() const {
   for (const Prefix6 &prefix : config_.nat64.prefixes)
     status.prefixes.push_back(prefix.text());
   status.usage = tables_->usage();
-  status.handed_up = control::handed_up_share(tables_->counters());
+  status.handed_up = control::handed_up_share(tables_->counters(), counted_before_);
   status.why_not_bpf = engine_.why_not_bpf;
   status.why_mortal = engine_.why_mortal;
   if (direct_)

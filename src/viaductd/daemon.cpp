@@ -202,6 +202,7 @@ Result<void> Daemon::start_engine() {
   tables_ = engine_.tables.get();
   if (!done)
     return done;
+  counted_before_ = tables_->counters();
   if (!engine_.why_not_bpf.empty())
     log::warning("engine", {{"engine", engine_.engine}, {"why_not_bpf", engine_.why_not_bpf}});
   if (engine_.program >= 0 && !engine_.why_mortal.empty())

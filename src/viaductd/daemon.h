@@ -105,7 +105,8 @@ private:
 
   std::unique_ptr<EventLoop> loop_;
   tables::Chosen engine_;
-  tables::Tables *tables_ = nullptr; // engine_'s
+  tables::Tables *tables_ = nullptr;  // engine_'s
+  tables::Counters counted_before_{}; // what their counters began with: a predecessor's
   std::unique_ptr<control::Monitors> monitors_;
   std::unique_ptr<control::Server> control_;
   std::optional<nvi::Network> network_;

@@ -96,6 +96,25 @@ def test_sessions_are_taken_over(bare_lab, how):
     assert "nvi0" not in [link["ifname"] for link in lab.gateway.ip_json("link", "show")]
 
 
+def test_the_share_handed_up_is_this_daemons(bare_lab):
+    """What a predecessor's workers have translated is not known any more, so what was handed up to them does
+    not count either."""
+    lab = bare_lab
+    start(lab)
+    lab.may_hand_up = True
+    share = lambda: lab.show("status")[0]["handed_up"]  # noqa: E731
+    with TcpEcho(lab.server, labs.SERVER, 7), Connection(lab.client, SERVER6, 7) as connection:
+        connection.talk(b"before")
+        lab.client.run("ping", "-c", "20", "-i", "0.01", "-s", "3000", SERVER6)  # in fragments
+        assert share() > 0.3
+        lab.stop_daemon(signal.SIGKILL)
+        start(lab)
+        assert share() == 0
+        for _ in range(5):
+            connection.talk(b"after")
+        assert share() < 0.1
+
+
 def read_exactly(pipe, size):
     data = bytearray()
     while len(data) < size:

@@ -276,6 +276,21 @@ TEST_F(Control, status_version_and_reload) {
   EXPECT_TRUE(ask(path_, "reload").empty());
 }
 
+TEST(HandedUp, is_a_share_of_what_has_been_counted_since) {
+  tables::Counters before{}, now{};
+  EXPECT_EQ(handed_up_share(now, before), 0.0);
+  now[dp::REASON_translated_6to4] = 90;
+  now[dp::REASON_no_port] = 10;
+  now[dp::REASON_punt_fragment] = 25;
+  now[dp::REASON_session_made] = 1000; // no packet's end
+  EXPECT_EQ(handed_up_share(now, before), 0.25);
+  before = now;
+  EXPECT_EQ(handed_up_share(now, before), 0.0);
+  now[dp::REASON_translated_6to4] += 10;
+  now[dp::REASON_punt_icmp_error] += 1;
+  EXPECT_EQ(handed_up_share(now, before), 0.1);
+}
+
 TEST_F(Control, a_failed_command_says_its_sentence) {
   RunningServer server(path_, 0, {}, "viaduct.toml:3:1: found \"prefx\"");
   auto client = Client::connect(path_, 5s);
