@@ -217,6 +217,8 @@ std::string status_text(const json &item) {
   std::string sessions = text(item, "sessions") + " of " + text(item, "sessions_limit");
   if (const std::string why = text(item, "why_mortal"); !why.empty())
     sessions += " (end with viaductd: " + why + ")";
+  if (const std::string lost = text(item, "entries_lost"); lost != "0" && lost != "?")
+    sessions += fmt::format(" ({} entries of the tables are lost)", lost);
   const std::array<std::pair<const char *, std::string>, 12> lines = {{
       {"version", text(item, "version")},
       {"running", duration_text(member(item, "uptime_seconds")) + ", pid " + text(item, "pid")},

@@ -244,6 +244,7 @@ json status_item(const Status &status) {
           {"sessions", status.usage.sessions},
           {"sessions_limit", status.usage.sessions_limit},
           {"bindings", status.usage.bindings},
+          {"entries_lost", status.usage.entries_lost},
           {"handed_up", status.handed_up},
           {"why_not_bpf", status.why_not_bpf},
           {"why_mortal", status.why_mortal},

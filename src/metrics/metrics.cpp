@@ -42,6 +42,9 @@ void write_sessions(Exposition &out, const control::Status &status, const Census
   out.sample({}, status.usage.sessions_limit);
   out.family("viaduct_bindings_held", Type::gauge, "Bindings in the table");
   out.sample({}, status.usage.bindings);
+  out.family("viaduct_table_entries_lost", Type::gauge,
+             "Entries of the bpf engine's tables that cannot be used any more");
+  out.sample({}, status.usage.entries_lost);
   if (census.taken == 0)
     return;
   out.family("viaduct_sessions", Type::gauge,

@@ -312,7 +312,15 @@ Usage BpfTables::usage() const {
   };
   return {.sessions = held(dp::REASON_session_made, dp::REASON_session_ended),
           .sessions_limit = options_.max_sessions,
-          .bindings = held(dp::REASON_binding_made, dp::REASON_binding_ended)};
+          .bindings = held(dp::REASON_binding_made, dp::REASON_binding_ended),
+          .entries_lost = entries_lost()};
+}
+
+uint64_t BpfTables::entries_lost() const {
+  uint32_t zero = 0;
+  dp::table_pools pools{};
+  bpf_map_lookup_elem(object_->sessions().pools, &zero, &pools);
+  return uint64_t{pools.bindings.lost} + pools.ports.lost + pools.sessions.lost;
 }
 
 dp::pool_use BpfTables::pool_use(const dp::pool_address &pool) const {

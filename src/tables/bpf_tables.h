@@ -91,6 +91,7 @@ private:
   bool wait_for_everybody() const; // false: they may still look at what is dead
   void write_settings();
   dp::losses losses() const;
+  uint64_t entries_lost() const;
 
   BpfOptions options_;
   std::unique_ptr<BpfObject> object_;

@@ -49,6 +49,9 @@ struct Usage {
   uint64_t sessions = 0;
   uint64_t sessions_limit = 0;
   uint64_t bindings = 0;
+  // Of the bpf engine's tables: entries that nobody can have any more, until new tables are made (struct
+  // table_pool).
+  uint64_t entries_lost = 0;
 };
 
 // Why a session is to end at once; WHY_NONE: only where its timer has run out.

@@ -103,7 +103,7 @@ public:
     values[dp::REASON_no_port] = 3;
     return values;
   }
-  tables::Usage usage() const override { return {count_, 1000000, count_}; }
+  tables::Usage usage() const override { return {count_, 1000000, count_, 2}; }
   dp::pool_use pool_use(const dp::pool_address &pool) const override {
     return pool.address == ipv4("203.0.113.10") ? dp::pool_use{{1, 1, 1}, {11, 12, 13}}
                                                 : dp::pool_use{};

@@ -100,6 +100,7 @@ def test_every_value(daemon):
     assert value("viaduct_offload_enabled", offload="tso_ecn") == 0
     assert value("viaduct_sessions_held") == 9
     assert value("viaduct_sessions_limit") == 1000000
+    assert value("viaduct_table_entries_lost") == 2
     assert value("viaduct_bindings_held") == 9
     assert value("viaduct_sessions", protocol="tcp", state="established") == 3
     assert value("viaduct_sessions", protocol="tcp", state="trans") == 0

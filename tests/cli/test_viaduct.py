@@ -97,7 +97,7 @@ def test_show_status(daemon):
         "workers": "2",
         "offloads": "tso4, tso6 (not given by the kernel: tso_ecn) (refused: uso6)",
         "prefixes": "64:ff9b::/96",
-        "sessions": "3 of 1000000",
+        "sessions": "3 of 1000000 (2 entries of the tables are lost)",
         "bindings": "3",
         "dns64": "healthy, restarts: 1 (unbound answers)",
     }

@@ -18,7 +18,7 @@ STATUS_FIELDS = {"version": str, "engine": str, "interface": str, "pid": int, "u
                  "configuration": str, "workers": int, "offloads": list, "offloads_refused": list,
                  "offloads_missing": list,
                  "prefixes": list,
-                 "sessions": int, "sessions_limit": int, "bindings": int, "dns64": dict,
+                 "sessions": int, "sessions_limit": int, "bindings": int, "entries_lost": int, "dns64": dict,
                  "handed_up": float, "why_not_bpf": str, "why_mortal": str, "direct": list}
 
 

@@ -259,14 +259,16 @@ TEST_F(Control, status_version_and_reload) {
   std::set<std::string> names;
   for (const auto &[name, value] : items[0].items())
     names.insert(name);
-  EXPECT_EQ(names, (std::set<std::string>{"version", "engine", "interface", "pid", "uptime_seconds",
-                                          "configuration", "workers", "offloads",
-                                          "offloads_refused", "offloads_missing", "prefixes",
-                                          "sessions", "sessions_limit", "bindings", "dns64",
-                                          "handed_up", "why_not_bpf", "why_mortal", "direct"}));
+  EXPECT_EQ(names, (std::set<std::string>{
+                       "version",          "engine",           "interface",    "pid",
+                       "uptime_seconds",   "configuration",    "workers",      "offloads",
+                       "offloads_refused", "offloads_missing", "prefixes",     "sessions",
+                       "sessions_limit",   "bindings",         "entries_lost", "dns64",
+                       "handed_up",        "why_not_bpf",      "why_mortal",   "direct"}));
   EXPECT_EQ(items[0]["engine"], "tun");
   EXPECT_EQ(items[0]["prefixes"], json::parse(R"(["64:ff9b::/96"])"));
   EXPECT_EQ(items[0]["sessions_limit"], 1000000);
+  EXPECT_EQ(items[0]["entries_lost"], 2);
   EXPECT_EQ(items[0]["dns64"],
             json::parse(R"({"state": "healthy", "restarts": 1, "detail": "unbound answers"})"));
   items = ask(path_, "version");

@@ -87,6 +87,20 @@ TEST_F(SmallRing, TheDeadStayUntilTheyAreBuried) {
     ASSERT_EQ(send(2000 + i), dp::VERDICT_FORWARD) << "nobody is left who dies";
 }
 
+// The test's, not the programs': what they lose is a matter of how many processors there are.
+TEST_F(SmallRing, EntriesThatAreLostAreTold) {
+  EXPECT_EQ(tables_->usage().entries_lost, 0U);
+  const int map = tables_->object().sessions().pools;
+  const uint32_t zero = 0;
+  dp::table_pools pools{};
+  ASSERT_EQ(bpf_map_lookup_elem(map, &zero, &pools), 0);
+  pools.bindings.lost = 1;
+  pools.ports.lost = 20;
+  pools.sessions.lost = 300;
+  ASSERT_EQ(bpf_map_update_elem(map, &zero, &pools, BPF_ANY), 0);
+  EXPECT_EQ(tables_->usage().entries_lost, 321U);
+}
+
 // Between a death and the sweep an entry is nobody else's: where the ring was full it was used again at once.
 TEST_F(SmallRing, NobodyElseHasTheirEntries) {
   for (uint16_t i = 0; i < FLOWS; i++)
