@@ -57,7 +57,7 @@ enum {
 enum {
   MOSTLY_FULL = 10,      /* of BUCKET_SLOTS: from then on the other bucket is considered */
   CLAIM_TRIES = 4,       /* at one insertion, while others take what was free */
-  POOL_TRIES = 16,       /* at taking a free entry or giving one back, while others do */
+  POOL_TRIES = 64,       /* at taking a free entry or giving one back, while others do */
   NO_SLOT = 0xffffffffU, /* nor an entry */
 };
 
@@ -214,7 +214,9 @@ STEP bool aside_put(struct table_pool *pool, __u32 index) {
   return false;
 }
 
-/* Index of one, or NO_SLOT: there is none, or others were faster time after time. */
+/* Index of one, or NO_SLOT: there is none, or others were faster time after time. Whoever loses a try has lost it to
+ * one who has won: so it takes more processors than there are tries, or winners who are back at once, for a table to
+ * be called full that is not. The verifier walks through each try, which is a fiftieth of what it does at most. */
 STEP __u32 pool_take(const struct bucket_table *table, struct table_pool *pool, __u32 most) {
   __u32 fresh = aside_take(pool);
 
@@ -242,7 +244,7 @@ STEP __u32 pool_take(const struct bucket_table *table, struct table_pool *pool, 
 STEP void pool_give_back(const struct bucket_table *table, struct table_pool *pool, __u32 index) {
   struct entry_head *entry = ENTRY_AT(table, index);
 
-  for (__u32 i = 0; i < 4 * POOL_TRIES && entry; i++) {
+  for (__u32 i = 0; i < POOL_TRIES && entry; i++) {
     __u64 head = READ(pool->free);
 
     WRITE(entry->owner, ENTRY_FREE | (__u32)head);

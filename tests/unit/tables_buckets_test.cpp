@@ -199,6 +199,24 @@ TEST(Buckets, AnEntryThatCannotBePutBackIsPutAside) {
   EXPECT_EQ(take_all().size(), MOST - 1);
 }
 
+// As many processors as there are tries want one at once.
+TEST(Buckets, ATableIsNotFullBecauseOthersWereFaster) {
+  constexpr uint32_t MOST = 10, OTHERS = 63;
+  std::vector<port_entry> entries(MOST);
+  table_pool pool{};
+  for (uint32_t i = 0; i < MOST; i++)
+    ASSERT_EQ(beaten_take(entries.data(), MOST, &pool), i);
+  for (uint32_t i = 0; i < MOST; i++)
+    beaten_give_back(entries.data(), MOST, &pool, i);
+  for (uint32_t i = 0; i < MOST; i++) { // none is fresh any more
+    beats = OTHERS;
+    EXPECT_LT(beaten_take(entries.data(), MOST, &pool), MOST) << i;
+    EXPECT_EQ(beats, 0U);
+  }
+  beats = 0;
+  EXPECT_GE(beaten_take(entries.data(), MOST, &pool), MOST) << "now it is";
+}
+
 // Both insert the same keys at once, and one of them takes some out meanwhile, which changes what is free.
 TEST(Buckets, TwoThreadsNeverHaveAKeyTwice) {
   constexpr uint32_t KEYS = 1000, ROUNDS = 20;
