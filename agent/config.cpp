@@ -21,6 +21,7 @@ using config::problem;
 
 struct Reader : config::Problems {
   Config config;
+  std::optional<bool> udp; // as given
 };
 using Key = config::KeyOf<Reader>;
 
@@ -192,7 +193,14 @@ void uoa_getsockopt(Reader &reader, const Field &field) {
 
 void udp(Reader &reader, const Field &field) {
   if (auto value = config::read_boolean(reader, field))
-    reader.config.udp = *value;
+    reader.udp = *value;
+}
+
+// Its hooks cost every packet of every socket, TCP's too, and a datagram's source is easily forged: who says nothing of UDP
+// has none of it.
+bool udp_wanted(const Reader &reader) {
+  const Config &config = reader.config;
+  return reader.udp.value_or(!config.udp_ports.empty() || config.uoa_getsockopt);
 }
 
 // The kernel's own rules for names of interfaces; '%' would make a pattern of it.
@@ -305,6 +313,7 @@ Outcome parse(std::string_view text, const std::string &file) {
   Reader reader;
   reader.file = file;
   config::read_table(reader, {std::get<config::Value>(tree), "", {1, 1}}, root_keys);
+  reader.config.udp = udp_wanted(reader);
   if (reader.problems.empty())
     return Outcome{std::move(reader.config), {}};
   return Outcome{std::nullopt, config::in_order(std::move(reader))};

@@ -137,12 +137,12 @@ def test_somebody_elses_program_whatever_its_name(bare_agent_lab, where):
 def test_what_is_not_asked_for_is_not_missing(bare_agent_lab):
     """A kernel without programs at getsockopt, and a configuration that wants none."""
     lab = bare_agent_lab
-    lab.start_agent(udp=False)
+    lab.start_agent()
     for what, name in (("sockopt", "getsockopt"), ("skb", "udp")):
         lab.refuse(what)
         found = findings(lab)[1][name]
         assert found["level"] == "ok" and "not asked for" in found["text"], found
-    lab.configure(nat64_getsockopt=True)
+    lab.configure(nat64_getsockopt=True, udp=True)
     lab.command("reload")
     for what, name in (("sockopt", "getsockopt"), ("skb", "udp")):
         lab.refuse(what)

@@ -11,13 +11,13 @@ import pytest
 import lab as labs
 from agent_lab import (BACKEND, CLIENT, CLIENT6, LISTED, PORT, STRANGER, UDP_HOOKS, toa4, toa6)
 
-HOOKS = ["agent_getpeername4", "agent_getpeername6", "agent_sock_ops", *UDP_HOOKS]
+HOOKS = ["agent_getpeername4", "agent_getpeername6", "agent_sock_ops"]
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGUSR1])
 def test_open_connections_keep_their_addresses(bare_agent_lab, how):
     lab = bare_agent_lab
-    lab.start_agent(nat64_getsockopt=True)
+    lab.start_agent(nat64_getsockopt=True, udp=True)
     port = lab.start_server()
     old = lab.connection(port).open(ack=toa4())
     old64 = lab.connection(port).open(ack=toa6())
@@ -29,8 +29,8 @@ def test_open_connections_keep_their_addresses(bare_agent_lab, how):
     between = lab.connection(port).open(syn=toa4("203.0.113.20"))
     assert between.ask()["accepted"] == ["203.0.113.20", PORT]
     before = lab.hooks_attached()
-    assert before == sorted([*HOOKS, "agent_getsockopt"])
-    lab.start_agent(nat64_getsockopt=True)
+    assert before == sorted([*HOOKS, *UDP_HOOKS, "agent_getsockopt"])
+    lab.start_agent(nat64_getsockopt=True, udp=True)
     assert lab.hooks_attached() == before
     assert old.ask()["peer"] == [CLIENT, PORT]
     assert old64.ask()["nat64"] == [20, CLIENT6, PORT]

@@ -118,7 +118,7 @@ def test_only_listeners_of_the_agents_network_namespace():
 def test_udp_only_of_these_ports(lab):
     named = next(lab.ports)
     lab.ports = iter([named, named + 1])
-    lab.start_agent(ports=[named])
+    lab.start_agent(ports=[named], udp=True)
     first, second = agent_udp.start_server(lab), agent_udp.start_server(lab)
     assert first == named
     assert Flow(lab, first).ask(option=uoa4())["from"] == [CLIENT, PORT]
@@ -131,7 +131,7 @@ def test_udp_only_of_these_ports(lab):
 
 def test_udp_only_of_the_agents_network_namespace():
     with Host() as host:
-        host.start_agent(network_namespace="own")
+        host.start_agent(network_namespace="own", udp=True)
         here = agent_udp.start_server(host)
         there = agent_udp.start_server(host, inside=host.pod)
         assert Flow(host, here).ask(option=uoa4())["from"] == [CLIENT, PORT]

@@ -54,7 +54,7 @@ def test_flows_outlive_the_agent(bare_agent_lab, how):
     assert lab.counters()["uoa_taken_off"] == 3
     # A successor that is told of no port takes the program off.
     lab.stop_agent(how)
-    lab.start_agent()
+    lab.start_agent(udp=True)
     assert on_the_port(lab) == 0
     assert new.ask()["from"] == ["203.0.113.30", PORT]
 
@@ -76,7 +76,7 @@ def test_sigterm_removes_everything(bare_agent_lab):
 
 def test_reload(bare_agent_lab):
     lab = bare_agent_lab
-    lab.start_agent()
+    lab.start_agent(udp=True)
     port = start_server(lab)
     assert Flow(lab, port).ask(option=uoa4())["from"] == [CLIENT, PORT]
     refused = Flow(lab, port)
@@ -86,7 +86,7 @@ def test_reload(bare_agent_lab):
     lab.command("reload")
     flow = Flow(lab, port)
     assert flow.ask(between=protocol_248(uoa4()))["from"] == [CLIENT, PORT]
-    lab.configure(senders=[])
+    lab.configure(udp=True, senders=[])
     lab.command("reload")
     assert on_the_port(lab) == 0
     assert flow.ask()["from"] == [LISTED, flow.port]  # who is not listed any more
@@ -94,10 +94,27 @@ def test_reload(bare_agent_lab):
     lab.command("reload")
     assert udp_hooks(lab) == [] and on_the_port(lab) == 0
     assert flow.ask(option=uoa4())["from"] == [LISTED, flow.port]
-    lab.configure()
+    lab.configure(udp=True)
     lab.command("reload")
     assert udp_hooks(lab) == UDP_HOOKS
     assert flow.ask(option=uoa4())["from"] == [CLIENT, PORT]
+
+
+def test_only_who_asks_for_it(bare_agent_lab):
+    """Its hooks cost every packet, TCP's too."""
+    lab = bare_agent_lab
+    lab.start_agent()
+    flow = Flow(lab, start_server(lab))
+    assert udp_hooks(lab) == [] and lab.show("status")[0]["udp"] is False
+    assert flow.ask(option=uoa4())["from"] == [LISTED, flow.port]
+    for wanted in ({"udp_ports": ["eth0"]}, {"uoa_getsockopt": True}, {"udp": True}):
+        lab.configure(**wanted)
+        lab.command("reload")
+        assert set(UDP_HOOKS) <= set(udp_hooks(lab))
+        assert Flow(lab, flow.server_port).ask(option=uoa4())["from"] == [CLIENT, PORT]
+        lab.configure()
+        lab.command("reload")
+        assert udp_hooks(lab) == []
 
 
 def test_port_that_comes_and_goes(bare_agent_lab):

@@ -82,16 +82,16 @@ def _removed(folder):
 
 
 def connect(lab, port, toa=False, **options):
-    """What the sender's kernel has connected to a server that resets: sums. `toa`: each with a TOA on its third
-    packet."""
+    """What the sender's kernel has connected to a server that resets, or (`ask`) answers: sums. `toa`: each with a TOA on
+    its third packet."""
     if not toa:
         return _connect(lab, port, **options)
     with cgroup_of_sender(lab) as folder:
         return _connect(lab, port, toa=folder, **options)
 
 
-def _connect(lab, port, cpus=None, patience=300, **options):
-    words = [TOALAB, "connect", agent_labs.BACKEND, port]
+def _connect(lab, port, ask=False, cpus=None, patience=300, **options):
+    words = [TOALAB, "connect", agent_labs.BACKEND, port, *(["--ask"] if ask else [])]
     for name, value in options.items():
         words += [f"--{name}", value]
     if cpus:

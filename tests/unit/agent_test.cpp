@@ -139,6 +139,14 @@ TEST(AgentConfig, UdpPortsAreSortedAndMayBeNone) {
   EXPECT_NE(warnings(config)[0].find("udp_ports does nothing"), std::string::npos);
 }
 
+TEST(AgentConfig, UdpIsForWhoAsksForIt) {
+  EXPECT_FALSE(good("").udp);
+  EXPECT_FALSE(good("agent.udp_ports = []").udp);
+  EXPECT_TRUE(good("agent.udp = true").udp);
+  EXPECT_TRUE(good("agent.udp_ports = [\"eth0\"]").udp);
+  EXPECT_TRUE(good("agent.uoa_getsockopt = true").udp);
+}
+
 TEST(AgentConfig, ListenersByPortAndNetworkNamespace) {
   EXPECT_TRUE(good("").ports.empty());
   EXPECT_EQ(good("agent.ports = [443, 80, 443]").ports, (std::vector<uint16_t>{80, 443}));
