@@ -11,7 +11,12 @@ statistics of BPF programs, which include a look at the clock for each run.
                                Hand-made packets leave out the client's half of a connection, so what the
                                server's half costs more weighs most there. A BPF program of the sender's adds
                                the TOA to its third packet
-    getpeername      of one connection, again and again; getsockopt (SO_TYPE) alike
+    answered, nginx            by the same client, which asks for a short page and resets when it has it. Client and
+                               server share one processor, so that nothing is hidden in one that has nothing to do
+    getpeername                of one connection, again and again; getsockopt (SO_TYPE) alike
+
+toalab's servers do not sleep meanwhile: whether a virtual processor has to be woken for a connection, which takes
+microseconds, decides more than what is to be measured.
 """
 
 import argparse
@@ -19,6 +24,7 @@ import contextlib
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -35,6 +41,8 @@ CANDIDATES = (WITHOUT, AGENT, GETSOCKOPT)
 MIXES = (("without TOA", "none"), ("with TOA", "ack"))
 LEAST_RATE, MOST_NANOSECONDS = 0.97, 40
 ACCEPTED, ANSWERED, OF_KERNEL = "accepted, hand-made", "answered, hand-made", "accepted, kernel's client"
+OF_NGINX = "answered, nginx"
+RATES = (OF_NGINX, OF_KERNEL, ACCEPTED, ANSWERED)
 SENDERS = [f"{address}/32" for address in (agent_lab.LISTED, toa_lab.OWN)]
 STATISTICS = pathlib.Path("/proc/sys/kernel/bpf_stats_enabled")
 HOOKS = {"agent_sock_ops": "link_sock_ops", "agent_getpeername4": "link_getpeername4"}
@@ -65,9 +73,22 @@ def candidate(lab, name):
             raise labs.LabError(f"viaduct-agent ended badly\n{lab.agent.said()}")
 
 
+NGINX = """\
+daemon off;
+master_process off;
+pid {folder}/nginx.pid;
+error_log stderr crit;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off;
+  server {{ listen 0.0.0.0:{port} backlog=4096; location / {{ return 200 "hello\\n"; }} }}
+}}
+"""
+
+
 def rate(lab, placing, mix, seconds, *options):
     """Thousands of connections a second."""
-    server = toa_lab.Server(lab, "serve", "0.0.0.0", *options, cpus=placing.server)
+    server = toa_lab.Server(lab, "serve", "0.0.0.0", "--spin", *options, cpus=placing.server)
     placing.come_first(server.process.pid)
     sent = toa_lab.send(lab, server.port, cpus=placing.sender, mix=mix, seconds=seconds)
     server.sums()
@@ -79,12 +100,47 @@ def clients_found(lab, name):
 
 
 def connect_rate(lab, placing, name, toa, seconds):
-    """The same, by the kernel's own client. The agent finds the client of each connection, or of none."""
-    before = clients_found(lab, name)
-    server = toa_lab.Server(lab, "serve", "0.0.0.0", "--close", cpus=placing.server)
+    """The same, by the kernel's own client."""
+    server = toa_lab.Server(lab, "serve", "0.0.0.0", "--close", "--spin", cpus=placing.server)
     placing.come_first(server.process.pid)
-    made = toa_lab.connect(lab, server.port, toa=toa != "none", cpus=placing.sender, seconds=seconds)
+    made = connect(lab, name, toa, server.port, cpus=placing.sender, seconds=seconds)
     server.sums()
+    return made
+
+
+def nginx_rate(lab, placing, name, toa, seconds):
+    """Connections that nginx has answered."""
+    with nginx(lab, placing) as port:
+        return connect(lab, name, toa, port, ask=True, cpus=placing.server, seconds=seconds)
+
+
+@contextlib.contextmanager
+def nginx(lab, placing):
+    """Its port."""
+    port = next(lab.ports)
+    config = lab.folder / "nginx.conf"
+    config.write_text(NGINX.format(folder=lab.folder, port=port), encoding="ascii")
+    pinned = ["taskset", "--cpu-list", ",".join(map(str, placing.server))] if placing.server else []
+    process = lab._start("nginx", lab.in_cgroup(*pinned, program("nginx"), "-p", lab.folder, "-e", "stderr", "-c", config))
+    labs.wait_for("nginx listens", lambda: lab.backend.run("ss", "-ltnH", "sport", "=", f":{port}").stdout, 30)
+    placing.come_first(process.pid)
+    try:
+        yield port
+    finally:
+        process.stop()
+
+
+def program(name):
+    found = shutil.which(name, path="/usr/sbin:/usr/bin:/usr/local/sbin")
+    if not found:
+        raise labs.LabError(f"{name} is not installed: run scripts/install-deps bench")
+    return found
+
+
+def connect(lab, name, toa, port, **options):
+    """Thousands of connections a second. The agent finds the client of each, or of none."""
+    before = clients_found(lab, name)
+    made = toa_lab.connect(lab, port, toa=toa != "none", **options)
     found = clients_found(lab, name) - before
     right = made["connections"] if toa != "none" and name != WITHOUT else 0
     if found != right:
@@ -110,6 +166,7 @@ def measure(lab, placing, name, args):
     figures = {}
     for words, toa in MIXES:
         if name != GETSOCKOPT:
+            figures[OF_NGINX, words, "k/s"] = nginx_rate(lab, placing, name, toa, args.seconds)
             figures[OF_KERNEL, words, "k/s"] = connect_rate(lab, placing, name, toa, args.seconds)
             figures[ACCEPTED, words, "k/s"], _ = rate(lab, placing, toa + "-closed", args.seconds, "--close")
             answered, sent = rate(lab, placing, toa, args.seconds)
@@ -189,7 +246,7 @@ def aims(rows):
     found = [{"candidate": AGENT, "words": f"connections {what}, {words}, of {WITHOUT}",
               "aim": LEAST_RATE,
               "reached": round(median(AGENT, what, words) / median(WITHOUT, what, words), 3)}
-             for what in (ACCEPTED, ANSWERED, OF_KERNEL) for words, _ in MIXES]
+             for what in RATES for words, _ in MIXES]
     return found + [{"candidate": AGENT, "words": f"nanoseconds more of getpeername, {words}",
                      "most": MOST_NANOSECONDS,
                      "reached": round(median(AGENT, "getpeername", words) -

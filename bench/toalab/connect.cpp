@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// The kernel's own client: so many connections at once, each a connect() that ends with the server's reset, and a
-// close(). What `send` makes leaves out the client's half of a connection; here it costs what it costs. A BPF program
-// adds the TOA where one is asked for.
+// The kernel's own client: so many connections at once, each a connect() that ends with the server's reset and a
+// close(), or with the answer to a question (HTTP) and a reset of ours. What `send` makes leaves out the client's half of a
+// connection; here it costs what it costs. A BPF program adds the TOA where one is asked for.
 #include "toalab.h"
 
 #include "base/fd.h"
@@ -17,9 +17,11 @@
 #include <fcntl.h>
 #include <memory>
 #include <netinet/in.h>
+#include <string_view>
 #include <sys/epoll.h>
 #include <toalab_client.skel.h>
 #include <unistd.h>
+#include <vector>
 
 namespace viaduct::toalab {
 
@@ -28,6 +30,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr int patience_ms = 10'000;
 constexpr const char *client_address = "198.51.100.7";
+constexpr std::string_view question = "GET / HTTP/1.1\r\nHost: toalab\r\n\r\n";
+constexpr std::string_view right_answer = "HTTP/1.1 200 ";
 
 struct Destroy {
   void operator()(toalab_client *skeleton) const { toalab_client__destroy(skeleton); }
@@ -76,7 +80,7 @@ public:
       if (count == 0)
         return error("{} connections have not ended", begun_ - over_);
       for (int i = 0; i < count; i++)
-        if (auto done = end(ready[static_cast<size_t>(i)].data.fd); !done)
+        if (auto done = happened(ready[static_cast<size_t>(i)]); !done)
           return done;
     }
     std::chrono::duration<double> took = Clock::now() - start_;
@@ -99,16 +103,50 @@ private:
     if (!fd || (connect(fd.get(), server, sizeof server_) < 0 && errno != EINPROGRESS))
       return system_error("cannot connect", errno);
     epoll_event event{};
-    event.events = EPOLLRDHUP; // and whatever is wrong: a connection that stands is no event
+    // Without a question only what is wrong, so that a connection that stands is no event.
+    event.events = options_.ask ? EPOLLIN | EPOLLOUT | EPOLLET : EPOLLRDHUP;
     event.data.fd = fd.get();
     if (epoll_ctl(events_.get(), EPOLL_CTL_ADD, fd.get(), &event) < 0)
       return system_error("cannot wait for a connection", errno);
+    if (static_cast<size_t>(fd.get()) >= asked_.size())
+      asked_.resize(static_cast<size_t>(fd.get()) + 1);
+    asked_[static_cast<size_t>(fd.get())] = false;
     fd.release();
     begun_++;
     return {};
   }
 
-  Result<void> end(int number) {
+  Result<void> happened(const epoll_event &event) {
+    int fd = event.data.fd;
+    if (!options_.ask)
+      return end_by_reset(fd);
+    if (event.events & (EPOLLERR | EPOLLHUP))
+      return error("the server has ended a connection before it answered");
+    if (!asked_[static_cast<size_t>(fd)]) {
+      asked_[static_cast<size_t>(fd)] = true;
+      if (send(fd, question.data(), question.size(), MSG_NOSIGNAL) != ssize_t{question.size()})
+        return system_error("cannot ask", errno);
+    }
+    return event.events & EPOLLIN ? end_by_answer(fd) : Result<void>();
+  }
+
+  // The answer is short: what comes first is all of it.
+  Result<void> end_by_answer(int number) {
+    Fd fd(number);
+    std::array<char, 2048> answer{};
+    ssize_t length = read(fd.get(), answer.data(), answer.size());
+    if (length < 0)
+      return system_error("no answer", errno);
+    std::string_view words(answer.data(), static_cast<size_t>(length));
+    if (!words.starts_with(right_answer))
+      return error("the server answers {}", words.substr(0, words.find('\r')));
+    linger now{.l_onoff = 1, .l_linger = 0}; // a reset, and nothing is left
+    setsockopt(fd.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    over_++;
+    return begin();
+  }
+
+  Result<void> end_by_reset(int number) {
     Fd fd(number);
     int code = 0;
     socklen_t size = sizeof code;
@@ -123,6 +161,7 @@ private:
   sockaddr_in server_;
   Fd events_;
   Clock::time_point start_;
+  std::vector<bool> asked_; // by file descriptor
   uint64_t begun_ = 0, over_ = 0;
 };
 

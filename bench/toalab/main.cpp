@@ -20,6 +20,9 @@ void where_options(CLI::App &app, Options &options) {
 void serve_options(CLI::App &app, Options &options) {
   where_options(app, options);
   app.add_flag("--close", options.close_at_once, "Reset each connection as soon as it is accepted");
+  app.add_flag("--spin", options.spin,
+               "Never sleep: what it takes to wake a processor, a virtual one mostly, is no part "
+               "of what is measured");
 }
 
 void names_options(CLI::App &app, Options &options) {
@@ -68,6 +71,9 @@ void connect_options(CLI::App &app, Options &options) {
   app.add_option("--toa", options.toa_cgroup,
                  "Each packet after the SYN carries one: a cgroup to be in meanwhile, with nobody "
                  "else in it");
+  app.add_flag(
+      "--ask", options.ask,
+      "Each asks for / (HTTP), and is reset when it is answered; otherwise the server resets");
   amount_options(app, options);
 }
 
@@ -87,8 +93,7 @@ constexpr std::array<Subcommand, 5> subcommands = {{
     {"names", "Accept one connection, time its getpeername and getsockopt, and reset it",
      names_options, time_names},
     {"send", "Make connections and compare what the server tells", send_options, send},
-    {"connect", "Make connections with the kernel's own sockets, which the server resets",
-     connect_options, connect_often},
+    {"connect", "Make connections with the kernel's own sockets", connect_options, connect_often},
     {"sockets", "How many sockets have something in a map of socket storage", sockets_options,
      count_sockets},
 }};

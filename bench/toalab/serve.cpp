@@ -60,7 +60,8 @@ public:
     watch(listener_.get());
     std::array<epoll_event, 256> ready{};
     while (ended == 0) {
-      int count = epoll_wait(events_.get(), ready.data(), ready.size(), check_end_ms);
+      int count =
+          epoll_wait(events_.get(), ready.data(), ready.size(), options_.spin ? 0 : check_end_ms);
       if (count < 0 && errno != EINTR)
         return system_error("cannot wait for connections", errno);
       for (int i = 0; i < count; i++) {

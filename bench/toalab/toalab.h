@@ -20,7 +20,9 @@ struct Options {
   std::string address;
   uint16_t port = 0;
   bool close_at_once = false;
+  bool spin = false;
   std::string toa_cgroup; // of connect: a folder of cgroup2
+  bool ask = false;       // of connect
   uint32_t calls = 1'000'000;
   // send; connections, seconds and window of connect, too
   std::string device;

@@ -26,8 +26,7 @@ def test_everything_is_measured(report):
     found = {(row["candidate"], row["what"], row["variant"]) for row in report["rows"]}
     variants = [words for words, _ in agent.MIXES]
     for name in (agent.WITHOUT, agent.AGENT):
-        assert {(name, what, words) for what in (agent.ACCEPTED, agent.ANSWERED, agent.OF_KERNEL, "getpeername")
-                for words in variants} <= found
+        assert {(name, what, words) for what in (*agent.RATES, "getpeername") for words in variants} <= found
     assert {(name, "getsockopt", "of something else") for name in agent.CANDIDATES} <= found
     assert all(row["lowest"] > 0 for row in report["rows"])
     assert all("without" in row["of"] for row in report["rows"])
@@ -45,7 +44,7 @@ def test_hooks_are_timed(report):
 
 def test_the_report_is_written(report):
     text = agent.markdown(report)
-    assert text.count("| agent | connections") == 6 and text.count("nanoseconds more of getpeername") == 2
+    assert text.count("| agent | connections") == 8 and text.count("nanoseconds more of getpeername") == 2
     assert text.count("| agent | connections accepted, hand-made, with") == 2
     assert text.count("| agent | connections accepted, kernel's client, with") == 2
     assert "agent_sock_ops" in text
