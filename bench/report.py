@@ -108,8 +108,15 @@ def aim_line(row):
     if "most" in row:
         return [row["candidate"], row["words"], f"≤ {row['most']}", f"{row['reached']:.0f}"
                 + ("" if row["reached"] <= row["most"] else " (missed)")]
-    return [row["candidate"], row["words"], f"≥ {row['aim']:.2f}", f"{row['reached']:.2f}"
-            + ("" if row["reached"] >= row["aim"] else " (missed)")]
+    return [row["candidate"], row["words"], f"≥ {row['aim']:.2f}", _share(row["reached"], row["aim"])]
+
+
+def _share(reached, aim):
+    """What is missed by a little does not read like what is reached."""
+    if reached >= aim:
+        return f"{reached:.2f}"
+    digits_needed = 2 if round(reached, 2) < aim else 3
+    return f"{reached:.{digits_needed}f} (missed)"
 
 
 def table(head, rows):

@@ -136,6 +136,11 @@ class BenchReport(unittest.TestCase):
                 row["median"] = 10.0
         self.assertIn("≥ 0.45 | 0.10 (missed) |", reports.markdown(a_report(rows)))
 
+    def test_what_is_missed_by_a_little_does_not_look_reached(self):
+        for reached, words in ((0.966, "0.966 (missed)"), (0.964, "0.96 (missed)"), (0.97, "0.97"), (0.981, "0.98")):
+            line = reports.aim_line({"candidate": "agent", "words": "", "aim": 0.97, "reached": reached})
+            self.assertEqual(line[2:], ["≥ 0.97", words])
+
     def test_too_much_memory_is_a_missed_aim(self):
         row = {"candidate": "bpf", "asked": 1_000_000, "maps": 500_000_000}
         line = reports.aim_line(reports.memory_aims([row])[0])
