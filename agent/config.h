@@ -33,7 +33,7 @@ struct Config {
   std::vector<Kind> kinds = {{254, 8}, {254, 20}}; // sorted, none twice
   bool nat64_getsockopt = false;
   bool uoa_getsockopt = false;
-  bool udp = false;                   // UOA, as IPv4 option
+  bool udp = false; // UOA, as IPv4 option; if not given, whether the two beside it need it
   std::vector<std::string> udp_ports; // and as protocol 248; sorted, none twice
   bool getsockname = false;           // gives the virtual address
   std::string cgroup;                 // empty: of the whole machine

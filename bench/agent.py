@@ -24,7 +24,6 @@ import contextlib
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 
@@ -46,6 +45,17 @@ RATES = (OF_NGINX, OF_KERNEL, ACCEPTED, ANSWERED)
 SENDERS = [f"{address}/32" for address in (agent_lab.LISTED, toa_lab.OWN)]
 STATISTICS = pathlib.Path("/proc/sys/kernel/bpf_stats_enabled")
 HOOKS = {"agent_sock_ops": "link_sock_ops", "agent_getpeername4": "link_getpeername4"}
+NGINX = """\
+daemon off;
+master_process off;
+pid {folder}/nginx.pid;
+error_log stderr crit;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off;
+  server {{ listen 0.0.0.0:{port} backlog=4096; location / {{ return 200 "hello\\n"; }} }}
+}}
+"""
 
 
 class Placing:
@@ -73,19 +83,6 @@ def candidate(lab, name):
             raise labs.LabError(f"viaduct-agent ended badly\n{lab.agent.said()}")
 
 
-NGINX = """\
-daemon off;
-master_process off;
-pid {folder}/nginx.pid;
-error_log stderr crit;
-events {{ worker_connections 4096; }}
-http {{
-  access_log off;
-  server {{ listen 0.0.0.0:{port} backlog=4096; location / {{ return 200 "hello\\n"; }} }}
-}}
-"""
-
-
 def rate(lab, placing, mix, seconds, *options):
     """Thousands of connections a second."""
     server = toa_lab.Server(lab, "serve", "0.0.0.0", "--spin", *options, cpus=placing.server)
@@ -110,31 +107,13 @@ def connect_rate(lab, placing, name, toa, seconds):
 
 def nginx_rate(lab, placing, name, toa, seconds):
     """Connections that nginx has answered."""
-    with nginx(lab, placing) as port:
-        return connect(lab, name, toa, port, ask=True, cpus=placing.server, seconds=seconds)
-
-
-@contextlib.contextmanager
-def nginx(lab, placing):
-    """Its port."""
     port = next(lab.ports)
-    config = lab.folder / "nginx.conf"
-    config.write_text(NGINX.format(folder=lab.folder, port=port), encoding="ascii")
     pinned = ["taskset", "--cpu-list", ",".join(map(str, placing.server))] if placing.server else []
-    process = lab._start("nginx", lab.in_cgroup(*pinned, program("nginx"), "-p", lab.folder, "-e", "stderr", "-c", config))
-    labs.wait_for("nginx listens", lambda: lab.backend.run("ss", "-ltnH", "sport", "=", f":{port}").stdout, 30)
-    placing.come_first(process.pid)
-    try:
-        yield port
-    finally:
-        process.stop()
-
-
-def program(name):
-    found = shutil.which(name, path="/usr/sbin:/usr/bin:/usr/local/sbin")
-    if not found:
-        raise labs.LabError(f"{name} is not installed: run scripts/install-deps bench")
-    return found
+    server = lab.start_nginx(NGINX.format(folder=lab.folder, port=port), port, *pinned)
+    placing.come_first(server.pid)
+    made = connect(lab, name, toa, port, ask=True, cpus=placing.server, seconds=seconds)
+    server.stop()
+    return made
 
 
 def connect(lab, name, toa, port, **options):

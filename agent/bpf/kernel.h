@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only
  *
- * What the agent's iterators read of the kernel, by name: libbpf finds where these lie in the running one.
+ * What iterators (the agent's, and the one that the load test counts sockets with) read of the kernel, by name: libbpf
+ * finds where these lie in the running one.
  */
 #ifndef VIADUCT_AGENT_BPF_KERNEL_H
 #define VIADUCT_AGENT_BPF_KERNEL_H

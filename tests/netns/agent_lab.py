@@ -310,6 +310,22 @@ class AgentLab:
         labs.wait_for("the server listens", lambda: "listens" in server.said(), 30)
         return port
 
+    def start_nginx(self, config, port, *before, sockets=1):
+        """With this text as its configuration, in the cgroup; listens at so many sockets when it returns. `before`: words
+        in front of its command."""
+        program = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin")
+        if not program:
+            raise labs.LabError("nginx is not installed: run scripts/install-deps demo")
+        path = self.folder / "nginx.conf"
+        path.write_text(config, encoding="utf-8")
+        process = self._start("nginx", self.in_cgroup(*before, program, "-p", self.folder, "-e", "stderr", "-c", path))
+
+        def listening():
+            return self.backend.run("ss", "-ltnH", "sport", "=", f":{port}").stdout.splitlines()
+
+        labs.wait_for("nginx listens", lambda: len(listening()) == sockets, 30)
+        return process
+
     def start_elsewhere(self, port, cgroup=None):
         """The same in another network namespace than the agent's, as in a container."""
         script = f"echo $$ > {cgroup or self.cgroup}/cgroup.procs && exec \"$@\""

@@ -2,7 +2,6 @@
 """What `scripts/demo agent` shows: nginx behind a load balancer that sends TOA, its access log before viaduct-agent
 starts, with it, and after it has ended. Every result is checked."""
 
-import shutil
 import sys
 import time
 
@@ -32,14 +31,7 @@ class AgentDemo(Demo):
         (lab.folder / "www").mkdir()
         (lab.folder / "www/index.html").write_text("Hello from the backend.\n", encoding="ascii")
         more = f"  server {{ listen 0.0.0.0:80; root {lab.folder}/www; }}"
-        config = lab.folder / "nginx.conf"
-        config.write_text(lab_files.NGINX.format(folder=lab.folder, address="[::]", more=more), encoding="ascii")
-        program = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin")
-        if not program:
-            raise labs.LabError("nginx is not installed: run scripts/install-deps demo")
-        lab._start("nginx", lab.in_cgroup(program, "-p", lab.folder, "-e", "stderr", "-c", config))
-        labs.wait_for("nginx listens",
-                      lambda: len(lab.backend.run("ss", "-ltnH", "sport", "=", ":80").stdout.splitlines()) == 2, 30)
+        lab.start_nginx(lab_files.NGINX.format(folder=lab.folder, address="[::]", more=more), 80, sockets=2)
         self.log = lab.folder / "access.log"
         self.seen = 0
         self.open = []

@@ -50,11 +50,7 @@ def test_nginx_access_log(agent_lab):
     if not shutil.which("nginx") and not shutil.which("/usr/sbin/nginx"):
         pytest.skip("nginx is not installed")
     lab = agent_lab
-    config = lab.folder / "nginx.conf"
-    config.write_text(NGINX.format(folder=lab.folder), encoding="utf-8")
-    lab._start("nginx", lab.in_cgroup("/usr/sbin/nginx", "-c", config))
-    labs.wait_for("nginx listens",
-                  lambda: ":8080" in lab.backend.run("ss", "-ltnH").stdout, 30)
+    lab.start_nginx(NGINX.format(folder=lab.folder), 8080)
     fetch(lab.connection(8080).open(ack=toa4()))
     fetch(lab.connection(8080, LISTED6).open(syn=toa6()))
     plain = lab.connection(8080).open()
